@@ -27,6 +27,7 @@ class VideoRecord:
         codec: Standard or encoder name, empty if unknown.
         preset: Encoder speed class, empty if unknown.
         bitrate_kbps: Measured bitrate, NaN if unknown.
+        split: `train`, `val` or `test` where the data set prescribes it, empty otherwise.
     """
 
     video_id: str
@@ -39,6 +40,7 @@ class VideoRecord:
     codec: str = ""
     preset: str = ""
     bitrate_kbps: float = math.nan
+    split: str = ""
 
 
 @dataclass(frozen=True)

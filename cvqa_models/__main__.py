@@ -1,0 +1,123 @@
+"""`cvqa COMMAND`: a table of typed functions; each is imported only when it is called, so that help is quick."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, get_args, get_type_hints
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo:demo", "build a small data set, train the flagship on it, evaluate and report"),
+    "build mini": ("build:mini", "make the embedded data set with real encoders"),
+    "build select": ("build:select", "choose references by spatial and temporal complexity"),
+    "build encode": ("build:encode", "encode references over a ladder of encoders, presets and rates"),
+    "build proxies": ("build:proxies", "measure VMAF, PSNR, SSIM and MS-SSIM of encoded videos"),
+    "votes simulate": ("votes:simulate", "draw simulated pairwise votes from known scores"),
+    "votes screen": ("votes:screen", "drop voters who fail verification questions"),
+    "votes scores": ("votes:scores", "turn votes into Bradley-Terry scores"),
+    "import": ("import_table:import_table", "turn a public data set's label file into a manifest"),
+    "check": ("check:check", "decode every video and list the broken ones"),
+    "extract": ("extract:extract", "compute and cache the features of frozen branches"),
+    "score": ("score:score", "score any video files"),
+    "evaluate": ("evaluate:evaluate", "the official group evaluation of predictions or metric tables"),
+    "submit": ("submit:submit", "write a submission file from predictions"),
+    "report": ("report:report", "a self-contained HTML report of a run"),
+    "systems": ("systems:systems", "list the systems, their branches, sizes and weights"),
+}
+
+
+def usage() -> str:
+    """Return the list of commands."""
+    lines = ["usage: cvqa COMMAND [--help]", "", "No-reference quality models of compressed video.", "", "commands:"]
+    lines += [f"  {name:16} {sentence}" for name, (_, sentence) in COMMANDS.items()]
+    return "\n".join([*lines, "", "training: python train.py fit|validate|test|predict --config ...", ""])
+
+
+def find_command(words: list[str]) -> tuple[str, list[str]]:
+    """Return the command at the start of `words` and the words after it.
+
+    Raises:
+        ValueError: If there is no such command.
+    """
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            return name, words[length:]
+    known = sorted({name.split()[0] for name in COMMANDS})
+    family = [name for name in COMMANDS if name.split()[0] == words[0]]
+    if family:
+        raise ValueError(f"`cvqa {words[0]}` needs one of: {', '.join(name.split()[1] for name in family)}.")
+    raise ValueError(f"There is no command `{words[0]}`; expected one of {', '.join(known)}.")
+
+
+def load_command(name: str) -> Callable[..., Any]:
+    """Return the function behind a command, importing its module."""
+    module, function = COMMANDS[name][0].split(":")
+    command: Callable[..., Any] = getattr(importlib.import_module(f"cvqa_models.commands.{module}"), function)
+    return command
+
+
+def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
+    """Parse `words` by the signature of `function` and call it.
+
+    Positional-only parameters are positional on the command line, all others are options; a list takes one or more
+    words. Help comes from the docstring.
+    """
+    from jsonargparse import ArgumentParser
+
+    parameters = inspect.signature(function).parameters
+    hints = get_type_hints(function)
+    lists = {key: item for key in parameters if (item := _list_item(hints[key])) is not None}
+    positional = [key for key, p in parameters.items() if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+    parser = ArgumentParser(prog=f"cvqa {name}", description=inspect.getdoc(function))
+    for key in positional:
+        if key in lists:
+            parser.add_argument(key, nargs="+", type=lists[key])
+        else:
+            parser.add_argument(key, type=hints[key])
+    for key in lists:
+        if key not in positional:
+            required = parameters[key].default is inspect.Parameter.empty
+            default = None if required else parameters[key].default
+            parser.add_argument(f"--{key}", nargs="+", type=lists[key], required=required, default=default)
+    parser.add_function_arguments(function, as_positional=False, skip={*positional, *lists})
+    values = parser.instantiate(parser.parse_args([_underscored(word) for word in words])).as_dict()
+    words_given = [values.pop(key) for key in positional]
+    return function(*words_given, **values)
+
+
+def _underscored(word: str) -> str:
+    """Return an option in the spelling of Python: `--from-table` is `--from_table`."""
+    name, equals, value = word.partition("=")
+    return name.replace("-", "_").replace("__", "--", 1) + equals + value if name.startswith("--") else word
+
+
+def _list_item(hint: Any) -> Any:
+    """Return the item type of `list[X]` or `list[X] | None`, else None."""
+    for candidate in (hint, *get_args(hint)):
+        if getattr(candidate, "__origin__", None) is list:
+            return get_args(candidate)[0]
+    return None
+
+
+def main() -> None:
+    """Run a command; a user's mistake ends in one sentence on stderr and exit code 2."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(usage())
+        return
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        name, rest = find_command(words)
+        code = call(name, load_command(name), rest)
+    except (ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"cvqa: {error}\n")
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

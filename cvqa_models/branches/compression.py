@@ -1,0 +1,78 @@
+"""Compression of one-second chunks at 720 lines, by UVQ's compression network."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from torch import Tensor
+
+from cvqa_models.branches.base import Branch
+from cvqa_models.branches.inputs import Normalise, in_chunks
+from cvqa_models.nn.s3d import S3D
+from cvqa_models.video.frames import Chunks, Sampling
+from cvqa_models.video.pixels import Fit
+from cvqa_models.video.view import View
+from cvqa_models.weights import load_exact
+
+# What UVQ's file holds beyond the features: the level, and the projection of its training objective.
+LEVEL_AND_PROJECTION = {
+    f"{layer}.{kind}" for layer in ("conv3d_0c.conv", "nonlinear1", "nonlinear2") for kind in ("weight", "bias")
+}
+
+
+class Compression(Branch):
+    """Tokens of one-second chunks: the mean over a grid of patches of UVQ's compression features.
+
+    The defaults are the published network on frames fitted into 1280 x 720 at 5 frames a second, 4 x 4 patches of
+    320 x 180: 1600 numbers, the feature map of a patch by row, column and channel. The mean over patches is our choice;
+    the challenge paper does not state its pooling.
+
+    Args:
+        weights: File or name of weights, such as `uvq_compressionnet`; null for an untrained network.
+        num_chunks: Seconds per video, spread evenly.
+        height: Height in pixels into which frames are fitted, padded at the sides where the aspect ratio differs.
+        width: Width in pixels, likewise.
+        grid: Rows and columns of patches.
+        sampling: `official` takes the first `num_chunks` seconds instead.
+        net_width: Multiplier of every width inside the network.
+        features: Channels of the feature map.
+        frozen: Whether the weights are fixed.
+    """
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        num_chunks: int = 8,
+        height: int = 720,
+        width: int = 1280,
+        grid: tuple[int, int] = (4, 4),
+        sampling: Sampling = "even",
+        net_width: float = 1.0,
+        features: int = 100,
+        frozen: bool = False,
+    ) -> None:
+        rows, columns = -(-height // grid[0] // 32) - 2, -(-width // grid[1] // 32) - 6
+        if height % grid[0] or width % grid[1] or rows < 1 or columns < 1:
+            raise ValueError(
+                f"{width} x {height} pixels do not split into {grid[1]} x {grid[0]} patches of at least 193 x 65; "
+                "change `width`, `height` or `grid`"
+            )
+        view = View(Chunks(num_chunks, 5, fps=5, sampling=sampling), Fit(height, width, "bicubic"))
+        variant = "x".join(map(str, grid))
+        super().__init__(view, rows * columns * features, frozen=frozen, variant=variant)
+        self.grid = grid
+        self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        self.net = S3D(width=net_width, features=features)
+        if weights is not None:
+            load_exact(self.net, weights, unused=LEVEL_AND_PROJECTION)
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """Return one token per second, shape (B, N, D), from `x` of shape (B, N, 3, 5, H, W)."""
+        return in_chunks(self._described, x, None if self.training else 1)
+
+    def _described(self, seconds: Tensor) -> Tensor:
+        rows, columns = self.grid
+        patches = rearrange(self.normalise(seconds), "m c t (i p) (j q) -> (m i j) c t p q", i=rows, j=columns)
+        features = rearrange(self.net(patches), "(m k) c h w -> m k (h w c)", m=len(seconds))
+        mean: Tensor = features.mean(1)
+        return mean

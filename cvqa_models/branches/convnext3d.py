@@ -1,0 +1,57 @@
+"""How a video looks as a whole: ConvNeXt over short runs of resized frames (COVER's aesthetic branch)."""
+
+from __future__ import annotations
+
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor
+
+from cvqa_models.branches.base import Branch
+from cvqa_models.branches.inputs import Normalise
+from cvqa_models.nn.convnext3d import ConvNeXt3D
+from cvqa_models.video.frames import Sampling, UniformClips
+from cvqa_models.video.pixels import Resize
+from cvqa_models.video.spliced import Spliced
+from cvqa_models.video.view import View
+from cvqa_models.weights import load_exact
+
+
+class ConvNeXt3DMap(Branch):
+    """Tokens of a map: one per moment, row and column, of frames resized to a square (COVER and DOVER).
+
+    A moment is a run of two frames, one from each of as many equal parts of the video. Token
+    (moment * rows + row) * columns + column belongs to a square of 32 pixels.
+
+    Args:
+        weights: File or name of a COVER or DOVER checkpoint; null for an untrained network.
+        moments: Moments per video.
+        stride: Step between the two frames of a moment.
+        size: Side of the resized frame in pixels.
+        depths: Blocks per stage.
+        dims: Channels per stage.
+        sampling: `official` draws the moments at random, also in evaluation, seeded per video.
+        frozen: Whether the weights are fixed.
+    """
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        moments: int = 20,
+        stride: int = 2,
+        size: int = 224,
+        depths: tuple[int, ...] = (3, 3, 9, 3),
+        dims: tuple[int, ...] = (96, 192, 384, 768),
+        sampling: Sampling = "even",
+        frozen: bool = False,
+    ) -> None:
+        view = View(Spliced(UniformClips(moments, 2, stride, random=not frozen, sampling=sampling)), Resize(size, size))
+        super().__init__(view, dims[-1], frozen=frozen)
+        self.net = ConvNeXt3D(depths=depths, dims=dims)
+        self.normalise = Normalise(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        if weights is not None:
+            load_exact(self.net, weights, prefix="aesthetic_backbone.")
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """Return the map of the one clip, (B, moments * rows * columns, D), from `x` (B, 1, 3, T, H, W)."""
+        maps: Tensor = self.net(self.normalise(x.squeeze(1)))
+        return maps.flatten(2).transpose(1, 2)

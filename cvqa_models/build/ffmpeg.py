@@ -1,0 +1,188 @@
+"""The one door to the FFmpeg program: how it is found, run, and what its messages and logs say."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+_COUNT = re.compile(r"Input stream .*?(\d+) frames decoded; (\d+) decode errors")
+_RATE = re.compile(r"config in time_base: \S+, frame_rate: (\d+)/(\d+)")
+_FRAME = re.compile(r"pts_time:(\S+) .*?fmt:(\S+) .*? s:(\d+)x(\d+) ")
+_TRANSFER = re.compile(r"color_trc:(\S+)")
+_PROCESS_CHATTER = re.compile(r"^\[(vf|vost|vist|fc|out|in)#")
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a full decode of a file tells about its picture.
+
+    Attributes:
+        width: Columns of the decoded picture, after rotation.
+        height: Rows of the decoded picture.
+        pixel_format: FFmpeg's name, as in `yuv420p10le`.
+        transfer: Transfer characteristic, as in `bt709`, `smpte2084`, `unknown`.
+        rate: Nominal frames per second; 0 where the stream has none.
+        times: Time of every decoded frame in seconds.
+    """
+
+    width: int
+    height: int
+    pixel_format: str
+    transfer: str
+    rate: Fraction
+    times: tuple[float, ...]
+
+
+@functools.cache
+def executable() -> str:
+    """Return the path of the FFmpeg program that the package imageio-ffmpeg brings.
+
+    Raises:
+        FileNotFoundError: If the package has no program for this machine.
+    """
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            "No FFmpeg program was found; install one with `pip install imageio-ffmpeg` or set IMAGEIO_FFMPEG_EXE."
+        ) from error
+
+
+@functools.cache
+def version() -> str:
+    """Return the version that the program reports, as in `9.0.2`."""
+    first_line = _invoke([executable(), "-version"]).stdout.decode().splitlines()[0]
+    return first_line.split()[2]
+
+
+@functools.cache
+def encoder_names() -> frozenset[str]:
+    """Return the names of the encoders that the program was built with."""
+    listing = _invoke([executable(), "-hide_banner", "-encoders"]).stdout.decode()
+    return frozenset(line.split()[1] for line in listing.splitlines() if line.startswith(" V"))
+
+
+def run(arguments: Sequence[str | Path]) -> str:
+    """Run FFmpeg quietly with `arguments` and return what it wrote to standard output.
+
+    Raises:
+        ValueError: With FFmpeg's own message if it fails.
+    """
+    return _checked(["-v", "error", "-nostats", *map(str, arguments)]).stdout.decode(errors="replace")
+
+
+def write(arguments: Sequence[str | Path], target: Path, frames: Iterable[bytes] = ()) -> list[int]:
+    """Write one video stream to `target` and return the bytes of each of its packets, in stream order.
+
+    Args:
+        arguments: Inputs, filters and encoder options.
+        target: File to write; its suffix chooses the container.
+        frames: Raw pictures for `-i pipe:0`, sent one by one.
+
+    Raises:
+        ValueError: With FFmpeg's own message if it fails, or if no frame was written.
+    """
+    sizes = target.with_suffix(".sizes")
+    log = ["-stats_mux_pre:v", str(sizes), "-stats_mux_pre_fmt:v", "{size}"]
+    _checked(["-v", "error", "-nostats", *map(str, arguments), *log, str(target)], frames)
+    packets = [int(line) for line in sizes.read_text().split()]
+    sizes.unlink()
+    if not packets:
+        raise ValueError(f"No frame was written to '{target.name}'; check that the source has frames.")
+    return packets
+
+
+def decode_counts(arguments: Sequence[str | Path], folder: Path) -> list[int]:
+    """Run FFmpeg inside `folder` and return the number of frames that it decoded from each input.
+
+    Raises:
+        ValueError: With FFmpeg's own message if it fails, or if a frame was damaged.
+    """
+    log = _checked(["-v", "verbose", "-nostats", *map(str, arguments)], folder=folder).stderr.decode(errors="replace")
+    counts = [(int(frames), int(errors)) for frames, errors in _COUNT.findall(log)]
+    if any(errors for _, errors in counts):
+        raise ValueError(f"{sum(errors for _, errors in counts)} frames could not be decoded; make the file again.")
+    return [frames for frames, _ in counts]
+
+
+def frame_hash(path: Path) -> str:
+    """Return the MD5 of all decoded frames of a file in its own pixel format."""
+    return run(["-i", path, "-map", "0:v:0", "-c:v", "rawvideo", "-f", "streamhash", "-hash", "md5", "-"]).strip()
+
+
+def inspect(path: Path) -> VideoFacts:
+    """Decode a file once and return its facts.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it holds no video, or no frame of it can be decoded.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"The video '{path}' does not exist; check the path.")
+    showinfo = ["-i", str(path), "-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
+    try:
+        done = _checked(["-v", "info", "-nostats", *showinfo, "-f", "null", "-"])
+    except ValueError as error:
+        raise ValueError(f"'{path}' cannot be read as video ({error}); replace or remove it.") from error
+    log = done.stderr.decode(errors="replace")
+    frames = _FRAME.findall(log)
+    if not frames:
+        raise ValueError(f"'{path}' yields no video frame; replace or remove it.")
+    rate, transfer = _RATE.search(log), _TRANSFER.search(log)
+    _, pixel_format, width, height = frames[0]
+    return VideoFacts(
+        width=int(width),
+        height=int(height),
+        pixel_format=pixel_format,
+        transfer=transfer[1] if transfer else "unknown",
+        rate=Fraction(int(rate[1]), max(int(rate[2]), 1)) if rate else Fraction(0),
+        times=tuple(float(time) if time != "NOPTS" else index for index, (time, *_) in enumerate(frames)),
+    )
+
+
+def _checked(
+    arguments: Sequence[str], frames: Iterable[bytes] = (), folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    done = _invoke([executable(), "-hide_banner", *([] if frames else ["-nostdin"]), "-y", *arguments], frames, folder)
+    if done.returncode:
+        raise ValueError(_message(done.stderr.decode(errors="replace")))
+    return done
+
+
+def _invoke(
+    command: list[str], frames: Iterable[bytes] = (), folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    # SVT-AV1 writes its banner past FFmpeg's log level unless told to keep to errors. Output goes to files, so that
+    # a full pipe cannot stop the program while it is being fed.
+    environment = {**os.environ, "SVT_LOG": "1"}
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        with (
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, cwd=folder
+            ) as process,
+            contextlib.suppress(BrokenPipeError),
+        ):  # a program that dies early says why on stderr
+            assert process.stdin
+            for frame in frames:
+                process.stdin.write(frame)
+            process.stdin.close()
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, stdout.read(), stderr.read())
+
+
+def _message(log: str) -> str:
+    """Return the first lines of a log that are the failing part's own words rather than the program's reaction."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    own = [line for line in lines if not _PROCESS_CHATTER.match(line)] or lines or ["FFmpeg failed without a message"]
+    return re.sub(r" @ 0x[0-9a-f]+", "", " / ".join(own[:2]))

@@ -1,0 +1,186 @@
+"""The ladder: which encoders, at which speeds, to which rates; read from YAML and laid out as jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from cvqa_models.build import ffmpeg
+from cvqa_models.build.encoders import ENCODERS, Encoder, find_encoder
+from cvqa_models.build.files import scratch
+from cvqa_models.build.references import Reference
+
+# The organisers' speed classes in frames per second, for a ladder that asks for measured presets.
+ORGANISERS_FPS = {"fast": 30.0, "medium": 5.0, "offline": 1.0}
+_PROBE_SECONDS = 1.0
+_KEYS = {"encoders", "presets", "kbps", "crf", "tolerance"}
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What to encode every reference to.
+
+    Attributes:
+        encoders: Names of encoders.
+        presets: Preset of the table -> how fast it is: `named` for the encoder's built-in choice, frames per second
+            to measure for, or encoder -> its own speed name.
+        quantity: What `rungs` are: target rates in kb/s, or fixed CRF (QP where an encoder has no CRF).
+        rungs: Values for every encoder.
+        tolerance: Largest relative distance of a rate from its target.
+    """
+
+    encoders: tuple[str, ...]
+    presets: Mapping[str, str | float | Mapping[str, str]]
+    quantity: Literal["kbps", "crf"]
+    rungs: tuple[float, ...]
+    tolerance: float = 0.04
+
+    def __post_init__(self) -> None:
+        for name in self.encoders:
+            find_encoder(name)
+        if not self.encoders or not self.presets or not self.rungs:
+            raise ValueError("A ladder needs at least one encoder, one preset and one rung; fill the empty list.")
+        if min(self.rungs) < 0 or len(set(self.rungs)) != len(self.rungs):
+            raise ValueError(f"The ladder's {self.quantity} must be different positive numbers, not {self.rungs}.")
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"`tolerance` is {self.tolerance}; give a share such as 0.04.")
+        blind = [name for name in self.encoders if ENCODERS[name].crf is None]
+        if self.quantity == "crf" and blind:
+            raise ValueError(f"The encoder '{blind[0]}' has no CRF; give it a ladder of `kbps`.")
+
+
+@dataclass(frozen=True)
+class LadderJob:
+    """The rungs of one reference, encoder and preset, which one search serves together."""
+
+    reference: Reference
+    encoder: Encoder
+    preset: str
+    speed: str
+    quantity: Literal["kbps", "crf"]
+    rungs: tuple[float, ...]
+    tolerance: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.encoder.name}_{self.preset}_{self.reference.name}"
+
+    def video_id(self, rung: float) -> str:
+        """Return CVQAD's key of a video: codec, preset, sequence, and the rung in the column `crf`."""
+        return f"{self.name}_{rung:g}"
+
+
+def read(path: Path) -> Ladder:
+    """Return the ladder that a YAML file describes.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If a key is unknown or missing, or a value makes no sense.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"The ladder '{path}' does not exist; configs/data/ladder.yaml is an example.")
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, dict) or set(content) - _KEYS:
+        unknown = sorted(set(content) - _KEYS) if isinstance(content, dict) else content
+        raise ValueError(f"'{path}' has unknown keys {unknown}; a ladder has {', '.join(sorted(_KEYS))}.")
+    if ("kbps" in content) == ("crf" in content):
+        raise ValueError(f"'{path}' must give either `kbps` or `crf`, a list of numbers.")
+    quantity: Literal["kbps", "crf"] = "kbps" if "kbps" in content else "crf"
+    return Ladder(
+        encoders=tuple(content.get("encoders", ())),
+        presets=_presets(content.get("presets", {})),
+        quantity=quantity,
+        rungs=tuple(float(rung) for rung in content[quantity]),
+        tolerance=float(content.get("tolerance", 0.04)),
+    )
+
+
+def _presets(presets: Any) -> dict[str, Any]:
+    if isinstance(presets, list):
+        return dict.fromkeys(presets, "named")
+    return dict(presets)
+
+
+def plan(references: Sequence[Reference], ladder: Ladder, speeds: Mapping[str, Mapping[str, str]]) -> list[LadderJob]:
+    """Return one job for each reference, encoder and preset; `speeds` is preset -> encoder -> speed name."""
+    return [
+        LadderJob(
+            reference, ENCODERS[name], preset, speeds[preset][name], ladder.quantity, ladder.rungs, ladder.tolerance
+        )
+        for reference in references
+        for name in ladder.encoders
+        for preset in ladder.presets
+    ]
+
+
+def resolve_speeds(ladder: Ladder, probe: Reference, folder: Path) -> dict[str, dict[str, str]]:
+    """Return preset -> encoder -> speed name, measuring on `probe` where the ladder gives frames per second.
+
+    Args:
+        ladder: The ladder.
+        probe: Reference whose first second is encoded; its size stands for all.
+        folder: Where the trial files may lie for a moment.
+
+    Raises:
+        ValueError: If a speed name is not one of the encoder's.
+    """
+    return {
+        preset: {name: _speed(ENCODERS[name], preset, wish, probe, folder) for name in ladder.encoders}
+        for preset, wish in ladder.presets.items()
+    }
+
+
+def _speed(encoder: Encoder, preset: str, wish: Any, probe: Reference, folder: Path) -> str:
+    if isinstance(wish, (int, float)):
+        return slowest_at(encoder, float(wish), probe, folder)
+    choice = encoder.presets.get(preset) if wish == "named" else wish.get(encoder.name)
+    if choice is None or str(choice) not in encoder.speeds:
+        raise ValueError(
+            f"The preset '{preset}' of '{encoder.name}' is {choice!r}; "
+            f"give one of its speeds ({', '.join(encoder.speeds)}) or frames per second."
+        )
+    return str(choice)
+
+
+def slowest_at(encoder: Encoder, fps: float, probe: Reference, folder: Path) -> str:
+    """Return the slowest speed at which an encoder reaches `fps` on this machine, or its fastest if none does."""
+    names = list(encoder.speeds)
+    low, high = 0, len(names) - 1
+    while low < high:  # the speeds are in order, so halving finds the border
+        middle = (low + high) // 2
+        if _measured_fps(encoder, names[middle], probe, folder) >= fps:
+            high = middle
+        else:
+            low = middle + 1
+    return names[low]
+
+
+def _measured_fps(encoder: Encoder, speed: str, probe: Reference, folder: Path) -> float:
+    knob = encoder.search
+    value = knob.nearest(knob.position(max(0.1 * probe.width * probe.height * float(probe.fps) / 1000, 20)))
+    if not knob.logarithmic:
+        value = (knob.low + knob.high) / 2
+    with scratch(folder) as partial:
+        start = time.perf_counter()
+        arguments = [*probe.inputs, "-t", str(_PROBE_SECONDS), *encoder.arguments(speed, knob, value)]
+        packets = ffmpeg.write(arguments, partial / "probe.mp4")
+        return len(packets) / (time.perf_counter() - start)
+
+
+def disk_estimate(jobs: Sequence[LadderJob], lossless: bool) -> int:
+    """Return the bytes that the encodes of jobs will take, from their target rates and lengths.
+
+    Lossless copies are taken at 6 bits a pixel and fixed-quality rungs at 0.2, above what natural clips need.
+    """
+    total = 0.0
+    for job in jobs:
+        pixels = job.reference.width * job.reference.height * job.reference.frames
+        for rung in job.rungs:
+            total += rung * 1000 / 8 * job.reference.seconds if job.quantity == "kbps" else 0.2 * pixels / 8
+            total += 6 * pixels / 8 if lossless else 0
+    return round(total)

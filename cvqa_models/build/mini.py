@@ -1,0 +1,177 @@
+"""The embedded data set: packaged photographs in motion, six real encoders, scores made from VMAF, in CVQAD's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from cvqa_models.build import ffmpeg, pseudo_labels
+from cvqa_models.build.encode import Encode, LadderResult, encode_ladder
+from cvqa_models.build.encoders import find_encoder
+from cvqa_models.build.files import clear_scratch, remember, scratch, write_csv
+from cvqa_models.build.jobs import run_jobs
+from cvqa_models.build.ladder import LadderJob
+from cvqa_models.build.references import Reference, prepare_clip, shoot_scene
+from cvqa_models.build.scenes import SCENES
+from cvqa_models.build.tables import label_table
+from cvqa_models.data.atomic import write_text
+from cvqa_models.data.files import index_videos
+
+CODECS = ("x264", "x265", "svt-av1", "vp9", "vvenc", "openh264")
+PRESETS = ("fast", "medium")
+# Targets as multiples of what x264 spends on the clip at CRF 34: every clip then covers poor to nearly clean.
+MULTIPLES = (0.8, 1.8, 4.5)
+TOLERANCE = 0.25  # rates need only be apart here; the table carries the measured ones
+FPS = 25
+_README = """# A small compressed-video data set
+
+**The scores are a proxy, not human opinion.** `subjective_score` is a Bradley-Terry score of simulated viewers who
+compare the videos of a group by their VMAF. Use it to try the training path, never to report quality.
+
+- `Subjective_scores.csv`: CVQAD's columns. `sequence` is the reference, `crf` the target rate in kb/s, `real_bitrate`
+  the measured one, `bitrate` the place of the target in its own ladder (low, mid, high).
+- `videos/enc_res_{{codec}}_{{preset}}_{{sequence}}_{{crf}}.mp4`: {videos} videos of {references} references.
+- `references/`: the lossless sources.
+- `proxies.csv`: VMAF and luma PSNR of every video against its source, frames paired by index.
+- `encodes/`, `proxies/`: one card per video, from which an interrupted build goes on.
+"""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build left under its root.
+
+    Attributes:
+        labels: Table with CVQAD's columns.
+        proxies: Table of VMAF and PSNR.
+        videos: Folder of the videos.
+        references: Folder of the lossless sources.
+        num_videos: Rows of the tables.
+        failures: What failed -> the message; empty when all went well.
+    """
+
+    labels: Path
+    proxies: Path
+    videos: Path
+    references: Path
+    num_videos: int
+    failures: dict[str, str]
+
+
+def build_mini(
+    root: Path,
+    references: Path | None = None,
+    workers: int | None = None,
+    *,
+    width: int = 320,
+    height: int = 180,
+    seconds: float = 2.0,
+    seed: int = 0,
+) -> Built:
+    """Build the embedded data set under `root`, or go on with it: six encoders x two presets x three rates.
+
+    Args:
+        root: Folder of the data set.
+        references: Folder of your own clips; None films packaged photographs.
+        workers: Jobs at a time; None for one per processor.
+        width: Columns of the videos, even.
+        height: Rows of the videos, even; your own clips keep their shape instead.
+        seconds: Length of the clips.
+        seed: Of the film grain and the simulated viewers.
+
+    Raises:
+        FileNotFoundError: If `references` does not exist.
+        ValueError: If it holds no video or two of one name, `root` was built with other settings, a size is odd, or
+            nothing could be built.
+    """
+    if width % 2 or height % 2 or min(width, height) < 64:
+        raise ValueError(f"The size {width}x{height} must be even and at least 64x64.")
+    clips = index_videos(references) if references else {}
+    remember(root, {"references": str(references), "size": [width, height], "seconds": seconds, "seed": seed})
+    folder = root / "references"
+    if clips:
+        shots = {
+            name: partial(prepare_clip, path, folder, width=width, seconds=seconds) for name, path in clips.items()
+        }
+    else:
+        size = {"width": width, "height": height, "fps": FPS}
+        shots = {one.name: partial(shoot_scene, one, folder, seconds=seconds, seed=seed, **size) for one in SCENES}
+    sources, failures = run_jobs(shots, "Making references", workers)
+    if not sources:
+        raise ValueError("No reference could be made: " + "; ".join(failures.values()))
+    encodes, broken = _encode(list(sources.values()), root, workers)
+    values, unmeasured = measure_all(encodes, sources, root, workers)
+    failures = {**failures, **broken, **unmeasured}
+    return _write_tables(root, [one for one in encodes if one.video_id in values], values, failures, sources, seed)
+
+
+def measure_all(
+    encodes: Sequence[Encode], sources: Mapping[str, Reference], root: Path, workers: int | None
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Return VMAF and PSNR of encodes by video_id, kept under `proxies/`, and the failures by video_id."""
+    jobs = {
+        one.video_id: partial(
+            pseudo_labels.measure, one.path, sources[one.sequence].path, root / "proxies" / f"{one.video_id}.json"
+        )
+        for one in encodes
+    }
+    return run_jobs(jobs, "Measuring VMAF", workers)
+
+
+def _encode(sources: Sequence[Reference], root: Path, workers: int | None) -> tuple[list[Encode], dict[str, str]]:
+    clear_scratch(root / "videos")
+    rates, failures = run_jobs({one.name: partial(_rungs, one, root) for one in sources}, "Choosing rates", workers)
+    jobs = [
+        LadderJob(source, encoder, preset, encoder.presets[preset], "kbps", rates[source.name], TOLERANCE)
+        for source in sources
+        if source.name in rates
+        for encoder in map(find_encoder, CODECS)
+        for preset in PRESETS
+    ]
+    ladders: dict[str, LadderResult]
+    ladders, broken = run_jobs({one.name: partial(encode_ladder, one, root) for one in jobs}, "Encoding", workers)
+    for ladder in ladders.values():
+        broken |= ladder.failures
+    return [one for ladder in ladders.values() for one in ladder.encodes], {**failures, **broken}
+
+
+def _rungs(source: Reference, root: Path) -> tuple[float, ...]:
+    """Return the target rates of a clip in kb/s, two digits each, from what x264 needs for it."""
+    encoder = find_encoder("x264")
+    assert encoder.crf
+    with scratch(root / "videos") as folder:
+        arguments = [*source.inputs, *encoder.arguments("veryfast", encoder.crf, 34)]
+        kbps = 8 * sum(ffmpeg.write(arguments, folder / "probe.mp4")) / source.seconds / 1000
+    return tuple(float(f"{multiple * kbps:.2g}") for multiple in MULTIPLES)
+
+
+def _write_tables(
+    root: Path,
+    encodes: Sequence[Encode],
+    values: Mapping[str, Mapping[str, float]],
+    failures: dict[str, str],
+    sources: Mapping[str, Reference],
+    seed: int,
+) -> Built:
+    if not encodes:
+        raise ValueError("No video could be built: " + "; ".join(list(failures.values())[:3]))
+    videos = pd.DataFrame(
+        {"video_id": [one.video_id for one in encodes], "group": [f"{one.sequence}/{one.preset}" for one in encodes]}
+    )
+    proxies = videos[["video_id"]].join(pd.DataFrame([values[one] for one in videos["video_id"]]))
+    scores = pseudo_labels.bradley_terry_labels(videos, proxies["vmaf"].to_numpy(), seed=seed)
+    write_csv(root / "proxies.csv", proxies)
+    write_csv(root / "Subjective_scores.csv", label_table(encodes, scores))
+    write_text(root / "README.md", _README.format(videos=len(encodes), references=len(sources)))
+    return Built(
+        labels=root / "Subjective_scores.csv",
+        proxies=root / "proxies.csv",
+        videos=root / "videos",
+        references=root / "references",
+        num_videos=len(encodes),
+        failures=failures,
+    )

@@ -1,0 +1,92 @@
+"""VMAF and its kin against the source, as stand-ins for human scores; never a result about quality."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cvqa_models.build import ffmpeg
+from cvqa_models.build.bradley_terry import fit_table
+from cvqa_models.build.files import scratch, write_json
+from cvqa_models.build.votes import simulate_votes
+
+# Column -> (libvmaf feature, name of its value in the log); VMAF itself comes from the default model vmaf_v0.6.1.
+FEATURES = {
+    "psnr": ("psnr", "psnr_y"),
+    "ssim": ("float_ssim", "float_ssim"),
+    "ms_ssim": ("float_ms_ssim", "float_ms_ssim"),
+}
+_SMALLEST_FOR_MS_SSIM = 176  # five scales under an 11-pixel window
+
+
+def measure(
+    video: Path, reference: Path, card: Path, features: Sequence[str] = ("psnr",), every: int = 1
+) -> dict[str, float]:
+    """Return VMAF and other measures of a video, from `card` if they have been taken before.
+
+    Frames are paired by index: files of two containers round their times differently, and pairing by time then
+    compares wrong frames (62 VMAF read as 31).
+
+    Args:
+        video: Compressed video.
+        reference: Its source, same size.
+        card: JSON file that keeps the values.
+        features: Keys of `FEATURES` to take beside VMAF.
+        every: Measure each n-th frame only.
+
+    Returns:
+        Column -> mean over frames: `vmaf` in [0, 100], `psnr` of luma in dB, `ssim` and `ms_ssim` in [0, 1].
+
+    Raises:
+        ValueError: If the frame counts differ, or a file cannot be decoded.
+    """
+    if card.is_file():
+        kept: dict[str, float] = json.loads(card.read_text())
+        if set(kept) >= {"vmaf", *features}:
+            return kept
+    with scratch(card.parent) as partial:
+        wanted = "|".join(f"name={FEATURES[name][0]}" for name in features)
+        # A plain name, written in the current folder: a path may hold signs that filter options would need escaped.
+        vmaf = f"libvmaf=n_threads=1:n_subsample={every}:log_fmt=json:log_path=vmaf.json"
+        vmaf += f":feature={wanted}" if wanted else ""
+        by_index = "settb=1/25,setpts=N,format=yuv420p"
+        graph = f"[0:v]{by_index}[video];[1:v]{by_index}[source];[video][source]{vmaf}"
+        counts = ffmpeg.decode_counts(
+            ["-i", video.resolve(), "-i", reference.resolve(), "-lavfi", graph, "-f", "null", "-"], partial
+        )
+        if len(counts) != 2 or counts[0] != counts[1]:
+            raise ValueError(
+                f"'{video.name}' and its reference '{reference.name}' have {counts} frames; they must be equal."
+            )
+        pooled = json.loads((partial / "vmaf.json").read_text())["pooled_metrics"]
+    values = {"vmaf": pooled["vmaf"]["mean"]} | {name: pooled[FEATURES[name][1]]["mean"] for name in features}
+    write_json(card, values)
+    return values
+
+
+def all_features(height: int) -> list[str]:
+    """Return the measures that a picture of that many rows is large enough for."""
+    return [name for name in FEATURES if name != "ms_ssim" or height >= _SMALLEST_FOR_MS_SSIM]
+
+
+def bradley_terry_labels(
+    videos: pd.DataFrame, vmaf: NDArray, *, votes_per_pair: int = 10, scale: float = 12.0, seed: int = 0
+) -> NDArray:
+    """Return Bradley-Terry scores from simulated viewers who see VMAF, the minimum of each group at 0.
+
+    Args:
+        videos: Table with `video_id` and `group`.
+        vmaf: VMAF of its rows, shape (n,).
+        votes_per_pair: Simulated viewers per pair.
+        scale: VMAF points that make one logit of preference.
+        seed: Of the simulated viewers.
+    """
+    truth = videos.assign(truth=np.asarray(vmaf) / scale)
+    scores, problems = fit_table(simulate_votes(truth, votes_per_pair=votes_per_pair, seed=seed))
+    assert not problems, problems  # every pair of a group is compared, so the graph is connected
+    return scores.set_index("video_id")["score"].reindex(videos["video_id"]).to_numpy()

@@ -1,0 +1,144 @@
+"""References: the sources that encoders compress, kept as lossless files of a constant frame rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from cvqa_models.build import ffmpeg
+from cvqa_models.build.files import scratch, write_json
+from cvqa_models.build.scenes import Scene, render
+
+_HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
+# 8-bit 4:2:0 is the one format that every encoder here takes or is given; FFV1 keeps it exactly.
+_LOSSLESS = ["-c:v", "ffv1", "-level", "3", "-slices", "4", "-g", "1", "-pix_fmt", "yuv420p", "-an"]
+_BT709 = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+_TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bicubic"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A prepared source.
+
+    Attributes:
+        name: Name in tables.
+        path: Lossless file.
+        width: Columns, even.
+        height: Rows, even.
+        fps: Constant frames per second.
+        frames: Number of frames.
+    """
+
+    name: str
+    path: Path
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        return float(self.frames / self.fps)
+
+    @property
+    def inputs(self) -> list[str]:
+        """FFmpeg options that open the reference with exact times: frame k at k / fps."""
+        return ["-r", str(self.fps), "-i", str(self.path)]
+
+
+def load(folder: Path, name: str) -> Reference | None:
+    """Return the prepared reference of that name, or None if it has not been prepared."""
+    path, card = folder / f"{name}.mkv", folder / f"{name}.json"
+    if not (path.is_file() and card.is_file()):
+        return None
+    facts = json.loads(card.read_text())
+    return Reference(name, path, facts["width"], facts["height"], Fraction(facts["fps"]), facts["frames"])
+
+
+def prepare_clip(source: Path, folder: Path, *, width: int | None = None, seconds: float | None = None) -> Reference:
+    """Return a clip as a reference, prepared under `folder` unless it is there already.
+
+    Odd sizes lose their last row or column, 10 bits become 8, a variable frame rate becomes constant; each is logged.
+
+    Args:
+        source: Clip of the user.
+        folder: Where prepared references lie.
+        width: Columns to scale to, keeping the shape; None keeps the size.
+        seconds: Length to cut to; None keeps the length.
+
+    Raises:
+        FileNotFoundError: If the clip does not exist.
+        ValueError: If it has no frames or is HDR.
+    """
+    if prepared := load(folder, source.stem):
+        return prepared
+    facts = ffmpeg.inspect(source)
+    if facts.transfer in _HDR_TRANSFERS:
+        raise ValueError(
+            f"'{source}' is HDR ({facts.transfer}); convert it to SDR first, as metrics and encoders expect."
+        )
+    fps, filters = _constant_rate(source, facts)
+    if facts.width % 2 or facts.height % 2:
+        _log.warning("'%s' is %dx%d; its odd edge is cut off.", source.name, facts.width, facts.height)
+    filters.append("crop=trunc(iw/2)*2:trunc(ih/2)*2")
+    if "10" in facts.pixel_format or "12" in facts.pixel_format:
+        _log.warning("'%s' is %s; it is reduced to 8 bit.", source.name, facts.pixel_format)
+    if width:
+        filters.append(f"scale={width}:-2:flags=bicubic+accurate_rnd+full_chroma_int")
+    arguments = [
+        "-i",
+        str(source),
+        "-map",
+        "0:v:0",
+        "-vf",
+        ",".join(filters),
+        *(["-t", str(seconds)] if seconds else []),
+    ]
+    return _write(source.stem, folder, fps, arguments)
+
+
+def shoot_scene(
+    scene: Scene, folder: Path, *, width: int, height: int, fps: int, seconds: float, seed: int = 0
+) -> Reference:
+    """Return a scene as a reference, rendered under `folder` unless it is there already."""
+    if prepared := load(folder, scene.name):
+        return prepared
+    frames = render(scene, height, width, round(seconds * fps), seed)
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "pipe:0"]
+    return _write(
+        scene.name, folder, Fraction(fps), [*raw, "-vf", _TO_BT709, *_BT709], (one.tobytes() for one in frames)
+    )
+
+
+def _constant_rate(source: Path, facts: ffmpeg.VideoFacts) -> tuple[Fraction, list[str]]:
+    """Return the frames per second of a clip and the filter that makes them constant, if it needs one."""
+    gaps = [b - a for a, b in zip(facts.times, facts.times[1:], strict=False)]
+    usual = statistics.median(gaps) if gaps else 0.0
+    steady = all(abs(gap - usual) <= 0.5 * usual for gap in gaps)
+    if steady and facts.rate:
+        return facts.rate, []
+    fps = Fraction(1 / usual).limit_denominator(1001) if usual else Fraction(25)
+    _log.warning("'%s' has a variable frame rate; it is taken at constant %.3f frames a second.", source.name, fps)
+    return fps, [f"fps={fps}"]
+
+
+def _write(
+    name: str, folder: Path, fps: Fraction, arguments: Sequence[str | Path], frames: Iterable[bytes] = ()
+) -> Reference:
+    with scratch(folder) as partial:
+        target = partial / f"{name}.mkv"
+        packets = ffmpeg.write([*arguments, "-r", str(fps), *_LOSSLESS], target, frames)
+        facts = ffmpeg.inspect(target)
+        reference = Reference(name, folder / target.name, facts.width, facts.height, fps, len(packets))
+        target.rename(reference.path)
+    card = {key: str(value) if key == "fps" else value for key, value in dataclasses.asdict(reference).items()}
+    write_json(folder / f"{name}.json", {key: value for key, value in card.items() if key != "path"})
+    return reference

@@ -1,0 +1,219 @@
+"""Photographs of installed packages put in motion: pan, zoom, turn, parallax, shake, moving objects, film grain."""
+
+from __future__ import annotations
+
+import importlib.resources
+import math
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Name -> (package, file). These lie in the wheels themselves, so nothing is fetched.
+PHOTOGRAPHS = {
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "cat": ("skimage", "data/chelsea.png"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "galaxies": ("skimage", "data/hubble_deep_field.jpg"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "tissue": ("skimage", "data/ihc.png"),
+    "retina": ("skimage", "data/retina.jpg"),
+    "palace": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+}
+
+
+@dataclass(frozen=True)
+class Box:
+    """A camera's field of view: its centre as a share of the photograph, its size as a share of the largest fit."""
+
+    x: float
+    y: float
+    size: float
+
+
+@dataclass(frozen=True)
+class Mover:
+    """A disc cut from a photograph that crosses the picture; places and radius are shares of the picture's height."""
+
+    photograph: str
+    radius: float
+    start: tuple[float, float]
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One clip's script.
+
+    Attributes:
+        name: Name of the reference.
+        photograph: Key of `PHOTOGRAPHS`.
+        start: Field of view of the first frame.
+        end: Field of view of the last frame.
+        turn: Degrees that the camera turns about its axis in all.
+        parallax: How much further the lower edge moves than the centre, as a share of the pan.
+        shake: Amplitude of the hand-held shake as a share of the picture's height.
+        grain: Standard deviation of the film grain in 8-bit levels.
+        movers: Discs in front of the photograph.
+    """
+
+    name: str
+    photograph: str
+    start: Box
+    end: Box
+    turn: float = 0.0
+    parallax: float = 0.0
+    shake: float = 0.0
+    grain: float = 0.0
+    movers: tuple[Mover, ...] = ()
+
+
+# From a nearly still, smooth picture to fast, detailed and grainy ones.
+SCENES = (
+    Scene("astronaut", "astronaut", Box(0.42, 0.38, 0.70), Box(0.55, 0.42, 0.70)),
+    Scene("coffee", "coffee", Box(0.50, 0.50, 0.95), Box(0.48, 0.52, 0.72)),
+    Scene("cat", "cat", Box(0.48, 0.48, 0.80), Box(0.54, 0.50, 0.75), shake=0.008, grain=2.0),
+    Scene(
+        "rocket", "rocket", Box(0.50, 0.50, 0.90), Box(0.50, 0.47, 0.90),
+        movers=(Mover("flower", 0.16, (0.1, 0.8), (1.6, 0.2)),),
+    ),
+    Scene("galaxies", "galaxies", Box(0.40, 0.45, 0.60), Box(0.44, 0.47, 0.60)),
+    Scene("motorcycle", "motorcycle", Box(0.42, 0.52, 0.70), Box(0.60, 0.52, 0.70), parallax=0.6),
+    Scene("palace", "palace", Box(0.32, 0.55, 0.60), Box(0.68, 0.50, 0.60), grain=1.0),
+    Scene("flower", "flower", Box(0.50, 0.50, 0.95), Box(0.55, 0.45, 0.45)),
+    Scene("retina", "retina", Box(0.50, 0.50, 0.62), Box(0.50, 0.50, 0.55), turn=25.0),
+    Scene(
+        "tissue", "tissue", Box(0.45, 0.40, 0.75), Box(0.52, 0.60, 0.75), shake=0.006,
+        movers=(Mover("coffee", 0.20, (1.7, 0.3), (0.2, 0.6)), Mover("cat", 0.12, (0.3, 0.1), (1.2, 0.9))),
+    ),
+)  # fmt: skip
+
+
+def random_scenes(count: int, seed: int) -> list[Scene]:
+    """Return `count` scenes drawn at random; one seed always gives the same ones."""
+    rng = np.random.default_rng(seed)
+    names = list(PHOTOGRAPHS)
+
+    def box() -> Box:
+        return Box(rng.uniform(0.35, 0.65), rng.uniform(0.35, 0.65), rng.uniform(0.4, 0.95))
+
+    def mover() -> Mover:
+        (ax, bx), (ay, by) = rng.uniform(0, 1.78, 2), rng.uniform(0, 1, 2)
+        return Mover(str(rng.choice(names)), rng.uniform(0.08, 0.25), (ax, ay), (bx, by))
+
+    def scene(number: int) -> Scene:
+        start, far, speed = box(), box(), rng.beta(1, 2)
+        end = Box(*(a + speed * (b - a) for a, b in zip(astuple(start), astuple(far), strict=True)))
+        return Scene(
+            name=f"scene-{seed}-{number}",
+            photograph=str(rng.choice(names)),
+            start=start,
+            end=end,
+            turn=float(rng.choice([0, 0, rng.uniform(-30, 30)])),
+            parallax=float(rng.choice([0, rng.uniform(0, 0.8)])),
+            shake=float(rng.choice([0, rng.uniform(0, 0.01)])),
+            grain=float(rng.choice([0, rng.uniform(0, 5)])),
+            movers=tuple(mover() for _ in range(rng.integers(0, 3))),
+        )
+
+    return [scene(number) for number in range(count)]
+
+
+def render(scene: Scene, height: int, width: int, frames: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames of a scene, each (height, width, 3) RGB.
+
+    Args:
+        scene: What to show.
+        height: Rows of a frame.
+        width: Columns of a frame.
+        frames: Number of frames.
+        seed: Of the grain and the shake.
+    """
+    rng = np.random.default_rng(seed)
+    photograph = _fitted(_photograph(scene.photograph), scene, height, width)
+    discs = [(mover, _disc(mover, height)) for mover in scene.movers]
+    phases = rng.uniform(0, 2 * math.pi, 4)
+    for number in range(frames):
+        time = number / max(frames - 1, 1)
+        shake = scene.shake * np.sin(phases + number * np.array([0.9, 0.7, 0.31, 0.23])).reshape(2, 2).sum(0)
+        picture = _shoot(photograph, scene, time, shake, height, width)
+        for mover, disc in discs:
+            _paste(picture, disc, mover, time)
+        noisy = picture.numpy().transpose(1, 2, 0)
+        if scene.grain:
+            noisy = noisy + rng.normal(0, scene.grain, (height, width, 1))
+        yield np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+def _photograph(name: str) -> Tensor:
+    """Return a photograph as float32 (3, H, W) in [0, 255]."""
+    from PIL import Image
+
+    package, file = PHOTOGRAPHS[name]
+    with importlib.resources.as_file(importlib.resources.files(package) / file) as path, Image.open(path) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32)).permute(2, 0, 1)
+
+
+def _largest(photograph: Tensor, height: int, width: int) -> float:
+    """Return the width, in photograph pixels, of the largest picture of that shape that fits."""
+    rows, columns = photograph.shape[1:]
+    return min(columns, rows * width / height)
+
+
+def _fitted(photograph: Tensor, scene: Scene, height: int, width: int) -> Tensor:
+    """Return the photograph reduced so that the camera never samples it coarser than it is: no aliasing."""
+    scale = _largest(photograph, height, width) * min(scene.start.size, scene.end.size) / width
+    if scale <= 1:
+        return photograph
+    size = [round(side / scale) for side in photograph.shape[1:]]
+    return F.interpolate(photograph[None], size, mode="bicubic", antialias=True, align_corners=False)[0]
+
+
+def _shoot(photograph: Tensor, scene: Scene, time: float, shake: NDArray, height: int, width: int) -> Tensor:
+    """Return what the camera sees at `time` in [0, 1], shape (3, height, width)."""
+    rows, columns = photograph.shape[1:]
+    x, y = (a + time * (b - a) for a, b in ((scene.start.x, scene.end.x), (scene.start.y, scene.end.y)))
+    across = _largest(photograph, height, width) * scene.start.size ** (1 - time) * scene.end.size**time
+    down = across * height / width
+    u = torch.linspace(-0.5, 0.5, width) * across
+    v = torch.linspace(-0.5, 0.5, height)[:, None] * down
+    angle = math.radians(scene.turn * time)
+    pan = (x - scene.start.x) * columns * scene.parallax
+    sample_x = x * columns + math.cos(angle) * u - math.sin(angle) * v + shake[0] * down + 2 * pan * v / down
+    sample_y = y * rows + math.sin(angle) * u + math.cos(angle) * v + shake[1] * down
+    grid = torch.stack([2 * sample_x / columns - 1, 2 * sample_y / rows - 1], -1)
+    picture = F.grid_sample(photograph[None], grid[None], "bicubic", "reflection", align_corners=False)[0]
+    return picture.clamp(0, 255)
+
+
+def _disc(mover: Mover, height: int) -> Tensor:
+    """Return a disc as (4, d, d): three colours and its opacity, soft at the edge."""
+    photograph = _photograph(mover.photograph)
+    side = max(round(2 * mover.radius * height), 4)
+    rows, columns = photograph.shape[1:]
+    half = min(rows, columns) // 3
+    centre = photograph[:, rows // 2 - half : rows // 2 + half, columns // 2 - half : columns // 2 + half]
+    colours = F.interpolate(centre[None], [side, side], mode="bicubic", antialias=True, align_corners=False)[0]
+    place = torch.linspace(-1, 1, side)
+    distance = torch.hypot(place[:, None], place)
+    return torch.cat([colours.clamp(0, 255), ((1 - distance) * side / 3).clamp(0, 1)[None]])
+
+
+def _paste(picture: Tensor, disc: Tensor, mover: Mover, time: float) -> None:
+    """Draw a disc into the picture in place, at whole pixels; parts outside fall away."""
+    height, width = picture.shape[1:]
+    side = disc.shape[1]
+    left, top = (round((a + time * (b - a)) * height) - side // 2 for a, b in zip(mover.start, mover.end, strict=True))
+    x0, x1, y0, y1 = max(left, 0), min(left + side, width), max(top, 0), min(top + side, height)
+    if x0 >= x1 or y0 >= y1:
+        return
+    part = disc[:, y0 - top : y1 - top, x0 - left : x1 - left]
+    under = picture[:, y0:y1, x0:x1]
+    under += part[3] * (part[:3] - under)

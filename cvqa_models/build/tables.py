@@ -1,0 +1,37 @@
+"""The tables that stand beside built videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from cvqa_models.build.encode import Encode
+
+
+def label_table(encodes: Sequence[Encode], scores: NDArray) -> pd.DataFrame:
+    """Return a label table with CVQAD's eight columns in its order.
+
+    Args:
+        encodes: One per row.
+        scores: `subjective_score` of each, shape (n,).
+
+    Returns:
+        `crf` is the rung, `real_bitrate` the measured kb/s, `bitrate` the third (low, mid, high) of its own ladder
+        that a rung lies in.
+    """
+    table = pd.DataFrame(
+        {
+            "codec": [one.codec for one in encodes],
+            "preset": [one.preset for one in encodes],
+            "sequence": [one.sequence for one in encodes],
+            "crf": [f"{one.rung:g}" for one in encodes],
+            "standard": [one.standard for one in encodes],
+            "real_bitrate": [round(one.kbps, 1) for one in encodes],
+        }
+    )
+    place = table.groupby(["codec", "preset", "sequence"])["real_bitrate"].rank(method="first", pct=True)
+    table["bitrate"] = pd.cut(place, [0, 0.34, 0.67, 1], labels=["low", "mid", "high"]).astype(str)
+    table["subjective_score"] = scores
+    return table

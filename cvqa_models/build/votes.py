@@ -1,0 +1,145 @@
+"""Pair tests: the list of questions, simulated viewers, and the screening of careless ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+
+from cvqa_models.build.bradley_terry import ANSWERS
+
+QUESTION_COLUMNS = ["group", "left", "right", "expected"]
+VOTE_COLUMNS = ["participant", *QUESTION_COLUMNS, "answer"]
+
+
+def pair_list(videos: pd.DataFrame, *, share: float = 1.0, seed: int = 0) -> pd.DataFrame:
+    """Return the questions of a pair test, inside groups only, with the sides and the order drawn at random.
+
+    Args:
+        videos: Columns `video_id` and `group`.
+        share: Share of all pairs to ask. A ring through each group is always asked, so that all are linked.
+        seed: Of the draw.
+
+    Returns:
+        Columns `group`, `left`, `right`, `expected`; the last is empty, for these questions have no right answer.
+    """
+    rng = np.random.default_rng(seed)
+    rows: list[tuple[str, str, str, str]] = []
+    for group, members in videos.groupby("group", sort=False):
+        names = rng.permutation(members["video_id"].to_numpy())
+        for a, b in itertools.combinations(range(len(names)), 2):
+            linked = b - a == 1 or (a == 0 and b == len(names) - 1)
+            if linked or rng.random() < share:
+                left, right = (a, b) if rng.random() < 0.5 else (b, a)
+                rows.append((str(group), names[left], names[right], ""))
+    return pd.DataFrame(rows, columns=QUESTION_COLUMNS).sample(frac=1, random_state=seed).reset_index(drop=True)
+
+
+def verification_questions(videos: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Return questions with a known answer: the highest against the lowest rate of one codec in one group.
+
+    Args:
+        videos: Columns `video_id`, `group`, `codec`, `bitrate_kbps`.
+        seed: Of the draw of sides.
+
+    Returns:
+        Columns as `pair_list` gives them, `expected` being `left` or `right`; only ladders that span a factor of 2.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    missing = {"video_id", "group", "codec", "bitrate_kbps"} - set(videos.columns)
+    if missing:
+        raise ValueError(f"The table of videos lacks {sorted(missing)}, which verification questions are made from.")
+    rng = np.random.default_rng(seed)
+    rows = []
+    for (group, _), ladder in videos.groupby(["group", "codec"], sort=False):
+        ordered = ladder.sort_values("bitrate_kbps")
+        worst, best = ordered.iloc[0], ordered.iloc[-1]
+        if best["bitrate_kbps"] >= 2 * worst["bitrate_kbps"]:
+            sides = [best["video_id"], worst["video_id"]]
+            flip = int(rng.integers(2))
+            rows.append((group, sides[flip], sides[1 - flip], ANSWERS[flip]))
+    return pd.DataFrame(rows, columns=QUESTION_COLUMNS)
+
+
+def simulate_votes(
+    videos: pd.DataFrame,
+    questions: pd.DataFrame | None = None,
+    *,
+    votes_per_pair: int = 10,
+    tie: float = 0.5,
+    careless: float = 0.0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the answers of simulated viewers under Davidson's model of pair choice with ties.
+
+    Args:
+        videos: Columns `video_id`, `group`, and `truth`: the quality that viewers perceive, in logits.
+        questions: As from `pair_list`; None asks all pairs.
+        votes_per_pair: Viewers; each answers every question once.
+        tie: Davidson's tie parameter; 0 for no ties.
+        careless: Share of viewers who answer at random.
+        seed: Of the answers.
+
+    Returns:
+        Columns `participant`, `group`, `left`, `right`, `expected`, `answer`.
+
+    Raises:
+        ValueError: If a question names a video that is not in the table.
+    """
+    questions = pair_list(videos, seed=seed) if questions is None else questions
+    truth = videos.set_index("video_id")["truth"]
+    unknown = sorted((set(questions["left"]) | set(questions["right"])) - set(truth.index))
+    if unknown:
+        raise ValueError(f"{len(unknown)} questions' videos are not in the table (first: '{unknown[0]}'); add them.")
+    rng = np.random.default_rng(seed)
+    half = (truth[questions["left"]].to_numpy() - truth[questions["right"]].to_numpy()) / 2
+    weights = np.stack([np.exp(half), np.exp(-half), np.full_like(half, tie)], axis=1)
+    chance = weights / weights.sum(1, keepdims=True)
+    num_careless = math.ceil(careless * votes_per_pair - 1e-9)
+    tables = []
+    for number in range(votes_per_pair):
+        own = np.full_like(chance, 1 / 3) if number < num_careless else chance
+        draw = (rng.random(len(own))[:, None] > own.cumsum(1)[:, :2]).sum(1)
+        answers = np.asarray(ANSWERS, dtype=object)[draw]
+        tables.append(questions.assign(participant=f"viewer-{number:03d}", answer=answers))
+    return pd.concat(tables, ignore_index=True)[VOTE_COLUMNS]
+
+
+def screen_votes(votes: pd.DataFrame, *, most_wrong: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the votes of attentive viewers without the verification questions, and a table of all viewers.
+
+    Args:
+        votes: Columns as from `simulate_votes`; `expected` is empty except for verification questions.
+        most_wrong: Wrong verification answers that a viewer is forgiven.
+
+    Returns:
+        The kept votes, and `participant`, `asked`, `wrong`, `kept` per viewer.
+
+    Raises:
+        ValueError: If a column is missing, or no vote has an `expected` answer.
+    """
+    missing = {"participant", "answer", "expected"} - set(votes.columns)
+    if missing:
+        raise ValueError(f"The votes lack the columns {sorted(missing)}, which screening needs.")
+    expected = votes["expected"].fillna("")
+    checks = votes[expected != ""]
+    if checks.empty:
+        raise ValueError("No vote has an `expected` answer, so nobody can be screened; skip this step.")
+    wrong = (checks["answer"] != checks["expected"]).groupby(checks["participant"])
+    viewers = pd.DataFrame({"asked": wrong.size(), "wrong": wrong.sum()}).reindex(
+        pd.unique(votes["participant"]), fill_value=0
+    )
+    viewers["kept"] = viewers["wrong"] <= most_wrong
+    kept = votes["participant"].map(viewers["kept"]) & (expected == "")
+    return votes[kept].reset_index(drop=True), viewers.rename_axis("participant").reset_index()
+
+
+def known_votes(votes: pd.DataFrame, video_ids: set[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the votes whose two videos are known, and the names of the others, sorted."""
+    named = votes["left"].isin(video_ids) & votes["right"].isin(video_ids)
+    unknown = (set(votes["left"]) | set(votes["right"])) - video_ids
+    return votes[named].reset_index(drop=True), sorted(map(str, unknown))

@@ -1,0 +1,126 @@
+"""`train.py fit|validate|test|predict`: Lightning's command line with our model, data and run folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from cvqa_models.callbacks.prediction_writer import PredictionWriter
+from cvqa_models.data.datamodule import GroupDataModule
+from cvqa_models.models.checkpoint import model_config, read_checkpoint
+from cvqa_models.models.module import QualityModule
+
+log = logging.getLogger(__name__)
+
+
+class TrainCLI(LightningCLI):
+    """Lightning's command line, with one folder per run and with checkpoints that never overrule what a user typed."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--run",
+            type=str,
+            default="runs/default",
+            help="Folder of this run: configuration, logs, checkpoints, predictions.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        words = args if isinstance(args, list) else sys.argv[1:]
+        self.config = parser.parse_args(_with_checkpoint_defaults(words))
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: the stock step lets a checkpoint overrule explicit arguments; see `parse_arguments`."""
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        run = Path(config.run)
+        if self.subcommand == "fit" and config.ckpt_path is None and (run / "config.yaml").exists():
+            raise ValueError(
+                f"'{run}' already holds a run; choose another `--run`, or continue it with "
+                f"`--ckpt_path {run}/checkpoints/last.ckpt`."
+            )
+        config.trainer.default_root_dir = str(run)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        run = Path(self._get(self.config, "run"))
+        chosen = self._get(self.config_init, "trainer.logger")
+        loggers = [] if chosen in (None, True, False) else chosen if isinstance(chosen, list) else [chosen]
+        if self.subcommand == "fit":
+            always = [CSVLogger(run, name="", version="logs"), TensorBoardLogger(run, name="", version="logs")]
+            loggers = [*always, *loggers]
+        return super().instantiate_trainer(logger=loggers or False, **kwargs)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
+        run = Path(self._get(self.config, "run"))
+        if self.subcommand == "fit" and config.get("enable_checkpointing") is not False:
+            callbacks = [*callbacks, best_checkpoint(run)]
+        if self.subcommand == "predict":
+            callbacks = [*callbacks, PredictionWriter(run / "predictions.csv")]
+        trainer = super()._instantiate_trainer(config, callbacks)
+        assert isinstance(trainer, pl.Trainer)
+        return trainer
+
+
+def best_checkpoint(run: Path) -> ModelCheckpoint:
+    """Return the callback that keeps the epoch with the best `val/result`, and the last one, in `run`/checkpoints."""
+    return ModelCheckpoint(
+        dirpath=run / "checkpoints",
+        filename="epoch{epoch:03d}-result{val/result:.4f}",
+        auto_insert_metric_name=False,
+        monitor="val/result",
+        mode="max",
+        save_last=True,
+    )
+
+
+def _with_checkpoint_defaults(words: list[str]) -> list[str]:
+    """Put the model configuration of `--ckpt_path` before everything else that was typed, so that it only fills gaps.
+
+    Order is precedence: command line over file over checkpoint.
+    """
+    for index, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name == "--ckpt_path":
+            path = value or (words[index + 1] if index + 1 < len(words) else "")
+            if not path or path in ("best", "last", "null"):
+                return words
+            config = model_config(read_checkpoint(path))
+            return [words[0], f"--model={json.dumps(config)}", *words[1:]] if config else words
+    return words
+
+
+def run_cli(args: list[str] | None = None) -> TrainCLI:
+    """Parse `args` (the command line if None) and run; returns the finished command line object for scripts.
+
+    Raises:
+        ValueError: For a user's mistake in data, configuration or checkpoint.
+        FileNotFoundError: For a file that is not there.
+    """
+    return TrainCLI(
+        QualityModule,
+        GroupDataModule,
+        subclass_mode_model=True,
+        auto_configure_optimizers=False,
+        seed_everything_default=0,
+        save_config_callback=SaveConfigCallback,
+        save_config_kwargs={"overwrite": True},
+        args=args,
+    )
+
+
+def main() -> None:
+    """Run `train.py`; a user's mistake ends in one sentence and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        run_cli()
+    except (ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"train.py: {error}\n")
+        sys.exit(2)

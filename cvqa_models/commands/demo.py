@@ -1,0 +1,52 @@
+"""`cvqa demo`: the whole main job on data that it makes itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from cvqa_models.build.mini import build_mini
+from cvqa_models.commands.evaluate import evaluate
+from cvqa_models.commands.report import report
+from cvqa_models.commands.submit import submit
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> None:
+    """Build the mini data set, train the flagship on it, score unseen references, evaluate, submit and report.
+
+    Prints the folder of the run last.
+
+    Args:
+        run: Folder for the checkpoint, predictions, submission, evaluation and report; must not hold a run yet.
+        data: Folder of the data set; what is already there is not built again.
+    """
+    from cvqa_models.cli import run_cli
+
+    console = Console()
+    if not CONFIGS.is_dir():
+        raise FileNotFoundError(f"'{CONFIGS}' is missing; `cvqa demo` runs in a clone of the project.")
+    console.rule("data")
+    build_mini(data)
+    labels = data / "Subjective_scores.csv"
+    files = [f"--config={CONFIGS / name}" for name in ("tiny/flagship.yaml", "data/mini.yaml", "trainer/cpu.yaml")]
+    source = [
+        f"--data.source.init_args.labels={labels}",
+        f"--data.source.init_args.videos={data / 'videos'}",
+        f"--data.store={data / 'features'}",
+        f"--run={run}",
+    ]
+    console.rule("training")
+    trained = run_cli(["fit", *files, *source])
+    best = trained.trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+    console.rule("prediction of unseen references")
+    run_cli(["predict", *files, *source, f"--ckpt_path={best}"])
+    console.rule("official group evaluation")
+    predictions = run / "predictions.csv"
+    evaluate(scores=labels, predictions=[predictions], json=run / "evaluation.json")
+    submit(predictions, out=run / "submission.csv", layout="cvqad", scores=labels, checkpoint=Path(best))
+    note = "Labels are a proxy: simulated votes on VMAF, not human scores."
+    report(run, scores=labels, note=note)
+    console.print(str(run), soft_wrap=True)

@@ -1,0 +1,209 @@
+"""`cvqa evaluate`: the challenge's group evaluation of prediction files or of a table of metrics."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from cvqa_models.commands.evaluation_output import ALL, BASELINE, Evaluation, Row, payload_of, show
+from cvqa_models.commands.extra_measures import extra_measures
+from cvqa_models.commands.score_rows import ScoreRows, from_predictions, from_table
+from cvqa_models.data.atomic import write_text
+from cvqa_models.data.manifest import read_table
+from cvqa_models.data.submission import write_predictions
+from cvqa_models.metrics.bootstrap import difference, draw_references, interval
+from cvqa_models.metrics.ensemble import combine, fit_weights
+from cvqa_models.metrics.group_score import (
+    METRICS,
+    Constant,
+    GroupTable,
+    Thresholds,
+    fisher_z,
+    group_scores,
+    group_table,
+    pooled,
+)
+from cvqa_models.metrics.notebook import LEFT_OUT, notebook_score, with_library_rounding
+from cvqa_models.types import Prediction
+
+ENSEMBLE = "ensemble"
+
+
+def evaluate(
+    scores: Path | None = None,
+    *,
+    predictions: list[Path] | None = None,
+    table: Path | None = None,
+    as_notebook: bool = False,
+    min_srocc: int = 15,
+    min_plcc: int = 6,
+    min_krocc: int = 6,
+    constant: Constant = "zero",
+    bootstrap: int = 2000,
+    seed: int = 0,
+    ensemble: bool = False,
+    weights: Path | None = None,
+    fit: Path | None = None,
+    out: Path | None = None,
+    ladder: bool = False,
+    pairs: Path | None = None,
+    json: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate scores inside every (reference, preset) group, pooled by Fisher's z as the challenge does.
+
+    Args:
+        scores: Label table, a manifest or CVQAD's own columns; left out, the labels are those in `table`.
+        predictions: CSV files with `video_id,score`; several are compared with the first over the same resamples.
+        table: CSV with one column per metric, each of which is evaluated.
+        as_notebook: The organisers' exact numbers: their 34 references, their rounding, their (too narrow) interval.
+        min_srocc: Fewest videos with which a group counts for SROCC.
+        min_plcc: Fewest videos with which a group counts for PLCC.
+        min_krocc: Fewest videos with which a group counts for KROCC.
+        constant: Whether a group with constant scores counts as 0 or is skipped; it is named either way.
+        bootstrap: Number of resamples of the references for 95 % intervals; 0 for none.
+        seed: Seed of the resamples.
+        ensemble: Add the average of all predictions, standardised in each group.
+        weights: JSON file of file name -> weight in the ensemble.
+        fit: Fit the weights of the ensemble on these labels, which should be a validation set, and write them here.
+        out: Write the ensemble's scores here, as `video_id,score`.
+        ladder: Add the share of bitrate steps in the right order and the agreement of bitrates at equal quality.
+        pairs: CSV with columns first, second, winner (1 or 2) and, if any, kind: adds the accuracy on these pairs.
+        json: Write everything here.
+
+    Returns:
+        What `json` holds.
+    """
+    thresholds = Thresholds(min_srocc, min_plcc, min_krocc)
+    rows = _read(scores, predictions, table)
+    if as_notebook:
+        rows = rows.select([record.group.split("/")[0] not in LEFT_OUT for record in rows.records])
+        if not rows.records:
+            raise ValueError(f"The organisers' pool leaves no video: they drop {', '.join(LEFT_OUT)}.")
+    if ensemble or weights or fit or out:
+        rows = _with_ensemble(rows, weights, fit, out)
+    chosen = rows.names
+    if BASELINE not in rows.names and not np.isnan(rows.bitrate).any():
+        rows = rows.with_column(BASELINE, rows.bitrate)
+    result = _as_notebook(rows, thresholds) if as_notebook else _evaluate(rows, thresholds, constant, bootstrap, seed)
+    if table is not None:
+        result = Evaluation(result.rows, {})
+    for name, extra in extra_measures(rows, ladder, pairs).items():
+        result.rows[name].extra.update(extra)
+    show(result, ranked=table is not None)
+    payload = payload_of(result, flat=table is None and len(chosen) == 1)
+    if json is not None:
+        write_text(json, jsonlib.dumps(payload, indent=1) + "\n")
+    return payload
+
+
+def _read(scores: Path | None, predictions: list[Path] | None, table: Path | None) -> ScoreRows:
+    if bool(predictions) == bool(table):
+        raise ValueError("Give either `--predictions` or `--table`: what is to be evaluated.")
+    labels = scores or table
+    if labels is None:
+        raise ValueError("`--scores` is missing; give the label table that the predictions belong to.")
+    records = read_table(labels)
+    return from_predictions(records, predictions) if predictions else from_table(records, table or labels)
+
+
+def _with_ensemble(rows: ScoreRows, weights: Path | None, fit: Path | None, out: Path | None) -> ScoreRows:
+    if len(rows.names) < 2:
+        raise ValueError(f"An ensemble needs at least 2 predictions; there is only {rows.names}.")
+    if weights is not None and fit is not None:
+        raise ValueError("`--weights` and `--fit` exclude each other: read weights, or fit and write them.")
+    share: list[float] | None = None
+    if weights is not None:
+        share = _read_weights(weights, rows.names)
+    if fit is not None:
+        share = fit_weights(rows.group, rows.mos, rows.scores).tolist()
+        write_text(fit, jsonlib.dumps(dict(zip(rows.names, share, strict=True)), indent=1) + "\n")
+    average = combine(rows.group, rows.scores, share)
+    if out is not None:
+        pairs = zip(rows.records, average.tolist(), strict=True)
+        write_predictions(out, [Prediction(record.video_id, record.group, score) for record, score in pairs])
+    return rows.with_column(ENSEMBLE, average)
+
+
+def _read_weights(path: Path, names: list[str]) -> list[float]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no weights file '{path}'; write one with `--fit {path}` on validation scores."
+        )
+    try:
+        content = jsonlib.loads(path.read_text(encoding="utf-8"))
+        share = {str(name): float(weight) for name, weight in content.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"'{path}' is no JSON object of file name -> weight ({error}).") from error
+    if set(share) != set(names):
+        raise ValueError(f"'{path}' has weights for {sorted(share)}; expected exactly {sorted(names)}.")
+    return [share[name] for name in names]
+
+
+def _evaluate(rows: ScoreRows, thresholds: Thresholds, constant: Constant, bootstrap: int, seed: int) -> Evaluation:
+    """Return the evaluation by our rules, with intervals over references."""
+    groups = group_table(rows.group, rows.mos, rows.scores)
+    z, weight = fisher_z(groups, thresholds, constant)
+    values = pooled(z, weight)
+    _check_sizes(groups, thresholds)
+    records = group_scores(groups, values)
+    reference = _reference_of_groups(rows, groups.names)
+    if not bootstrap or reference is None:
+        return Evaluation({n: Row(s, {}, {}) for n, s in zip(rows.names, records, strict=True)}, {})
+    drawn = pooled(z, weight, draw_references(reference, bootstrap, seed))
+    evaluated = {}
+    for column, name in enumerate(rows.names):
+        ci = {metric: interval(drawn[index, :, column]) for index, metric in enumerate(ALL)}
+        evaluated[name] = Row(records[column], ci, {})
+    paired = {
+        name: difference(records[k].result, records[0].result, drawn[-1, :, k], drawn[-1, :, 0])
+        for k, name in enumerate(rows.names)
+        if k > 0
+    }
+    return Evaluation(evaluated, paired)
+
+
+def _as_notebook(rows: ScoreRows, thresholds: Thresholds) -> Evaluation:
+    """Return the organisers' numbers."""
+    labelled = rows.select((~np.isnan(rows.mos)).tolist())
+    groups = group_table(labelled.group, labelled.mos, labelled.scores)
+    _check_sizes(groups, thresholds)
+    groups = with_library_rounding(groups, labelled.group, labelled.mos, labelled.scores)
+    values, ends = notebook_score(groups, thresholds)
+    evaluated = {}
+    for column, (name, score) in enumerate(zip(rows.names, group_scores(groups, values), strict=True)):
+        ci = {m: (float(ends[0, i, column]), float(ends[1, i, column])) for i, m in enumerate(METRICS)}
+        evaluated[name] = Row(score, ci, {})
+    return Evaluation(evaluated, {})
+
+
+def _check_sizes(groups: GroupTable, thresholds: Thresholds) -> None:
+    """Raise a ValueError if no group is large enough for one of the coefficients."""
+    largest = int(groups.sizes[groups.rankable].max(initial=0))
+    if not largest:
+        raise ValueError("No group has 3 videos whose subjective scores differ, so that nothing can be ranked.")
+    for name in METRICS:
+        least = getattr(thresholds, name)
+        if largest < least:
+            raise ValueError(
+                f"No group has the {least} videos that {name.upper()} needs; the largest has {largest}. "
+                f"Use `--min_{name}` to lower the threshold."
+            )
+
+
+def _reference_of_groups(rows: ScoreRows, names: list[str]) -> list[str] | None:
+    """Return the reference of each group, or None, with a line, where references cannot be resampled."""
+    references: dict[str, set[str]] = {}
+    for record in rows.records:
+        references.setdefault(record.group, set()).add(record.reference)
+    if any(len(references[name]) > 1 for name in names):
+        Console(stderr=True).print("no intervals: a group holds several references, which cannot be drawn apart.")
+        return None
+    single = [next(iter(references[name])) for name in names]
+    if len(set(single)) < 2:
+        Console(stderr=True).print("no intervals: there is only one reference.")
+        return None
+    return single

@@ -1,0 +1,246 @@
+"""`cvqa extract`: features of frozen branches into a store, one decode per video, resumable and sharded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from cvqa_models.branches.base import Branch
+from cvqa_models.branches.table import Table
+from cvqa_models.data.csv_table import numbers, read_csv
+from cvqa_models.data.datamodule import GroupDataModule
+from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.files import sha256
+from cvqa_models.data.manifest import read_table_ids
+from cvqa_models.models.module import QualityModule
+from cvqa_models.types import VideoRecord
+from cvqa_models.video.reader import ReadOptions, iter_clips
+from cvqa_models.weights import digest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Extraction:
+    """What an extraction did.
+
+    Attributes:
+        written: Videos whose missing features were computed.
+        present: Videos that had everything already.
+        broken: Videos that could not be read.
+    """
+
+    written: int = 0
+    present: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+def extract(
+    *,
+    config: list[Path] | None = None,
+    from_table: Path | None = None,
+    columns: list[str] | None = None,
+    store: Path | None = None,
+    shard: str | None = None,
+    device: str | None = None,
+) -> None:
+    """Compute the features of all frozen branches into a store; what is there already is not computed again.
+
+    Start one process per shard, on any number of machines that share the store; under torchrun each rank takes its own.
+
+    Args:
+        config: Configuration files as for `train.py`; `model` and `data` are used.
+        from_table: Take measured values from this CSV instead, for branches of the class `Table`.
+        columns: With `from_table`: columns, by name or pattern such as 'NR *'.
+        store: Folder of the store; `data.store` of the configuration if left out.
+        shard: `i/n`: the i-th of n parts, counted from 1.
+        device: Torch device; a GPU where there is one if left out.
+    """
+    console = Console()
+    if from_table is not None:
+        if columns is None or store is None:
+            raise ValueError("`--from-table` needs `--columns` and `--store`.")
+        count = extract_table(from_table, columns, store)
+        console.print(f"{count} videos written to {store}", soft_wrap=True)
+        return
+    if not config:
+        raise ValueError("Give `--config FILE...` as for `train.py`, or `--from-table TABLE`.")
+    model, data = build(config)
+    target = FeatureStore(store, data.options.key) if store is not None else data.store
+    if target is None:
+        raise ValueError("There is no store; give `--store FOLDER`, or `data.store` in the configuration.")
+    result = extract_features(
+        model.each_branch(),
+        data.source.records(),
+        target,
+        data.options,
+        shard=parse_shard(shard),
+        device=device or default_device(),
+        skip_broken=data.skip_broken,
+    )
+    console.print(
+        f"{result.written} videos written to {target.root}, {result.present} were there, {len(result.broken)} broken"
+        + (f" (first: {result.broken[0]})" if result.broken else ""),
+        soft_wrap=True,
+    )
+
+
+def extract_features(
+    branches: Mapping[str, Branch],
+    records: Sequence[VideoRecord],
+    store: FeatureStore,
+    options: ReadOptions,
+    *,
+    shard: tuple[int, int] = (0, 1),
+    device: str = "cpu",
+    skip_broken: bool = False,
+) -> Extraction:
+    """Write the tokens of every cacheable branch for every video of a shard; one decode per video.
+
+    Args:
+        branches: Name -> branch; those without a cache key are passed over.
+        records: Videos; one that stands in several groups is read once.
+        store: Where the tokens go.
+        options: How videos are read.
+        shard: Number of this shard, counted from 0, and number of shards.
+        device: Where the branches run.
+        skip_broken: Whether unreadable videos are counted instead of ending the run.
+
+    Raises:
+        ValueError: If no branch can be cached, a video cannot be decoded, or the store cannot be written.
+        FileNotFoundError: If a video is not there.
+    """
+    wanted = {
+        branch.demand.cache_key: branch.to(device).eval()
+        for branch in branches.values()
+        if branch.demand.cache_key is not None and not isinstance(branch, Table)
+    }
+    if not wanted:
+        raise ValueError("No branch can be cached; set `frozen: true` on a branch whose view is not random.")
+    videos = list({record.video_id: record for record in records}.values())[shard[0] :: shard[1]]
+    result = Extraction()
+    for record in track(videos, "extracting", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        missing = {key: branch for key, branch in wanted.items() if not store.has(key, record.video_id)}
+        if not missing:
+            result.present += 1
+            continue
+        try:
+            _extract_video(missing, record, store, options, device)
+            result.written += 1
+        except (ValueError, FileNotFoundError) as error:
+            if not skip_broken:
+                raise
+            log.warning("left out: %s", error)
+            result.broken.append(record.video_id)
+    return result
+
+
+def extract_table(path: Path, columns: list[str], store: Path) -> int:
+    """Write chosen columns of a metric table as features, one token per video; return the number of videos.
+
+    Raises:
+        FileNotFoundError: If there is no such table.
+        ValueError: If a column is missing or a value is no finite number.
+    """
+    branch = Table(str(path), columns=columns)
+    key = branch.demand.cache_key
+    assert key is not None
+    table = read_csv(path, branch.columns)
+    values = torch.tensor([numbers(table, name, path).tolist() for name in branch.columns], dtype=torch.float32).T
+    target = FeatureStore(store, "")
+    metadata = {"branch": "Table", "columns": branch.columns, "table_sha256": sha256(path)}
+    ids = read_table_ids(path)
+    for video_id, row in zip(ids, values, strict=True):
+        target.write(key, video_id, row[None], metadata)
+    return len(ids)
+
+
+def build(config: list[Path]) -> tuple[QualityModule, GroupDataModule]:
+    """Return the model and the data module of configuration files for `train.py`.
+
+    Raises:
+        ValueError: If a key is unknown or a value has the wrong type.
+        FileNotFoundError: If a file is not there.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    for path in config:
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no configuration '{path}'.")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_subclass_arguments(QualityModule, "model", required=True)
+    parser.add_class_arguments(GroupDataModule, "data")
+    for name in ("trainer", "run", "seed_everything", "ckpt_path"):
+        parser.add_argument(f"--{name}", type=Any, default=None, help="belongs to `train.py`; not used here")
+    try:
+        built = parser.instantiate_classes(parser.parse_args([f"--config={path}" for path in config]))
+    except ArgumentError as error:
+        raise ValueError(f"The configuration is not valid: {error}") from error
+    return built.model, built.data
+
+
+def parse_shard(shard: str | None) -> tuple[int, int]:
+    """Return (number from 0, count) of `i/n`; without it the rank and world size that torchrun sets, else (0, 1).
+
+    Raises:
+        ValueError: If it is not `i/n` with 1 <= i <= n.
+    """
+    if shard is None:
+        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    number, _, count = shard.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise ValueError(f"`--shard` is {shard!r}; expected i/n with i from 1 to n, such as 1/4.")
+    return int(number) - 1, int(count)
+
+
+def default_device() -> str:
+    """Return the GPU of this rank where there is one, else the CPU."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
+def _extract_video(
+    branches: Mapping[str, Branch], record: VideoRecord, store: FeatureStore, options: ReadOptions, device: str
+) -> None:
+    if record.path is None:
+        raise ValueError(f"{record.video_id!r} has no file; give the folder of the videos to extract from.")
+    tokens = _tokens(branches, record.path, options, record.reference_path, device)
+    video = {"video_sha256": sha256(record.path), "video_bytes": Path(record.path).stat().st_size}
+    for key, branch in branches.items():
+        about = {
+            "branch": f"{type(branch).__module__}.{type(branch).__qualname__}",
+            "variant": branch.variant,
+            "view": branch.view.key,
+            "weights": digest(branch),
+            "reading": options.key,
+        }
+        store.write(key, record.video_id, tokens[key], {**about, **video})
+
+
+@torch.inference_mode()
+def _tokens(
+    branches: Mapping[str, Branch], path: str, options: ReadOptions, reference: str | None, device: str
+) -> dict[str, Tensor]:
+    """Return the tokens of each branch, (N, D).
+
+    A clip goes through the networks as soon as the decoder has filled it, alone: memory stays that of one clip, and
+    the bytes of a feature do not depend on which other branches were missing.
+    """
+    views = {branch.view.key: branch.view for branch in branches.values()}
+    found: dict[str, dict[int, Tensor]] = {key: {} for key in branches}
+    for view_key, index, clip in iter_clips(path, list(views.values()), options, reference=reference):
+        x = clip[None, None].to(device)
+        for key, branch in branches.items():
+            if branch.view.key == view_key:
+                found[key][index] = branch.tokens(x)[0].float().cpu()
+    return {key: torch.cat([clips[index] for index in sorted(clips)]) for key, clips in found.items()}

@@ -1,0 +1,93 @@
+"""`cvqa submit`: a submission file from predictions, checked, with a manifest beside it."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from cvqa_models import __version__
+from cvqa_models.data.atomic import write_text
+from cvqa_models.data.files import sha256
+from cvqa_models.data.submission import (
+    check_scores,
+    read_predictions,
+    write_cvqad,
+    write_generic,
+    write_kvq,
+    write_text_layout,
+)
+from cvqa_models.data.template import fill_template
+
+Layout = Literal["generic", "cvqad", "kvq", "text"]
+
+
+def submit(
+    predictions: Path,
+    /,
+    *,
+    out: Path,
+    layout: Layout = "generic",
+    template: Path | None = None,
+    column: str | None = None,
+    scores: Path | None = None,
+    checkpoint: Path | None = None,
+    config: Path | None = None,
+    seconds_per_video: float | None = None,
+    extra_data: bool = False,
+    device: Literal["cpu", "gpu"] = "cpu",
+) -> None:
+    """Write a submission file and OUT.manifest.json; missing, duplicate, NaN or constant scores are refused.
+
+    Args:
+        predictions: CSV with `video_id,score`.
+        out: The submission file.
+        layout: generic (`filename,score`), cvqad (the label table's columns and `score`), kvq (prediction.csv in a
+            zip) or text (output.txt and readme.txt in a zip).
+        template: Fill the organisers' own CSV, TXT, JSON or XLSX file instead of a layout.
+        column: Score column of the template, if its header is unusual.
+        scores: Label table; needed by the layout cvqad.
+        checkpoint: Checkpoint that made the predictions, for the manifest.
+        config: Its configuration, for the manifest; the run's own if the checkpoint lies in a run folder.
+        seconds_per_video: Measured time, for the manifest and the layout text.
+        extra_data: Whether data beyond the challenge's was used, for the layout text.
+        device: Where the time was measured, for the layout text.
+    """
+    values = read_predictions(predictions)
+    check_scores(values, list(values))
+    about = {"layout": layout if template is None else "template", **_provenance(checkpoint, config)}
+    if template is not None:
+        count = fill_template(template, out, values, column)
+    else:
+        count = len(values)
+        if layout == "cvqad":
+            if scores is None:
+                raise ValueError("The layout cvqad needs the label table: give `--scores TABLE`.")
+            write_cvqad(out, values, scores)
+        elif layout == "kvq":
+            write_kvq(out, values)
+        elif layout == "text":
+            write_text_layout(out, values, seconds_per_video=seconds_per_video, extra_data=extra_data, device=device)
+        else:
+            write_generic(out, values)
+    about.update(videos=count, seconds_per_video=seconds_per_video, file=out.name, file_sha256=sha256(out))
+    manifest = out.with_name(f"{out.name}.manifest.json")
+    write_text(manifest, json_format.dumps(about, indent=1) + "\n")
+    Console().print(f"submission: {out} ({count} videos), {manifest.name} beside it", soft_wrap=True)
+
+
+def _provenance(checkpoint: Path | None, config: Path | None) -> dict[str, object]:
+    if config is None and checkpoint is not None:
+        beside = checkpoint.absolute().parent.parent / "config.yaml"
+        config = beside if beside.is_file() else None
+    for kind, path in (("checkpoint", checkpoint), ("configuration", config)):
+        if path is not None and not path.is_file():
+            raise FileNotFoundError(f"There is no {kind} '{path}'; give the one that made the predictions.")
+    return {
+        "version": __version__,
+        "checkpoint": checkpoint.name if checkpoint else None,
+        "checkpoint_sha256": sha256(checkpoint) if checkpoint else None,
+        "config": config.read_text(encoding="utf-8") if config else None,
+    }

@@ -1,0 +1,138 @@
+"""`cvqa systems`: every system with its branches, sizes, weights and published figures."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+# SROCC, PLCC, KROCC and Result on the challenge's test set; None where the report's figure is not at hand.
+PUBLISHED: dict[str, tuple[float | None, float | None, float | None, float | None]] = {
+    "tvqa": (None, None, None, 0.9218),
+    "compression_rq_vqa": (None, None, None, 0.9167),
+    "iqa_llava": (None, None, None, 0.8572),
+    "hive": (None, None, None, 0.7148),
+    "vsfa": (0.8844, 0.9403, 0.7913, 0.8720),
+}
+FULL_REFERENCE = {"mmf", "ms_ssim"}
+IMAGE = {"iqa_llava", "hive", "ms_ssim", "mmf", "metric", "rankiqa", "linearity", "koncept512"}
+
+
+@dataclass
+class System:
+    """One row: a config of `configs/model` and what building it on no device tells.
+
+    Attributes:
+        name: Name of the config.
+        kind: `NR` or `FR`, image or video.
+        branches: Branch name -> class and width of its feature.
+        parameters: All parameters, millions; None if the model cannot be built without its weights.
+        trainable: Trainable parameters, millions.
+        weights: Weights named in the config -> whether the file is here.
+        published: SROCC, PLCC, KROCC, Result of the challenge's report.
+    """
+
+    name: str
+    kind: str
+    branches: dict[str, str]
+    parameters: float | None
+    trainable: float | None
+    weights: dict[str, bool]
+    published: tuple[float | None, ...]
+
+
+def systems(*, check_weights: bool = False, json: Path | None = None) -> int:
+    """List the systems of `configs/model`: kind, branches, parameters, weights and published figures.
+
+    Networks are built without memory for their weights, so listing the largest takes no more room than the smallest.
+
+    Args:
+        check_weights: Whether to also verify the weights files; exit code 2 if one is missing or damaged.
+        json: Also write the list to this file.
+
+    Returns:
+        Exit code.
+    """
+    rows = [describe(path) for path in sorted((CONFIGS / "model").glob("*.yaml"))]
+    Console().print(_table(rows))
+    if json is not None:
+        json.write_text(json_format.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    missing = sorted({name for row in rows for name, here in row.weights.items() if not here})
+    if check_weights and missing:
+        Console(stderr=True).print(f"{len(missing)} weights are not here: {', '.join(missing)}; see checkpoints/README.md.")
+        return 2
+    return 0
+
+
+def describe(path: Path) -> System:
+    """Return the row of one config."""
+    from cvqa_models.weights import resolve
+
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    here = {}
+    for name in _named_weights(config):
+        try:
+            resolve(name)
+            here[name] = True
+        except FileNotFoundError:
+            here[name] = False
+    model = _build_on_meta(_without_weights(config)["model"])
+    branches = {name: f"{type(branch).__name__} {branch.dim}" for name, branch in model.each_branch().items()}
+    return System(
+        name=path.stem,
+        kind=("FR " if path.stem in FULL_REFERENCE else "NR ") + ("image" if path.stem in IMAGE else "video"),
+        branches=branches,
+        parameters=sum(p.numel() for p in model.parameters()) / 1e6,
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6,
+        weights=here,
+        published=PUBLISHED.get(path.stem, (None, None, None, None)),
+    )
+
+
+def _build_on_meta(config: dict[str, Any]) -> Any:
+    import torch
+    from jsonargparse import ArgumentParser
+
+    from cvqa_models.models.module import QualityModule
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(QualityModule, "model")
+    with torch.device("meta"):
+        return parser.instantiate_classes(parser.parse_object({"model": config})).model
+
+
+def _named_weights(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == "weights" and isinstance(item, str):
+                yield item
+            else:
+                yield from _named_weights(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _named_weights(item)
+
+
+def _without_weights(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: None if key == "weights" else _without_weights(item) for key, item in value.items()}
+    return [_without_weights(item) for item in value] if isinstance(value, list) else value
+
+
+def _table(rows: list[System]) -> Table:
+    table = Table("system", "kind", "branches", "M parameters", "trainable", "weights", "SROCC", "PLCC", "KROCC", "Result")
+    for row in rows:
+        weights = "\n".join(f"{'here' if here else 'missing'}: {name}" for name, here in row.weights.items())
+        figures = ["" if value is None else f"{value:.4f}" for value in row.published]
+        branches = "\n".join(f"{name}: {text}" for name, text in row.branches.items())
+        sizes = ["" if value is None else f"{value:.2f}" for value in (row.parameters, row.trainable)]
+        table.add_row(row.name, row.kind, branches, *sizes, weights, *figures)
+    return table

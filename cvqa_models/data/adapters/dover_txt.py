@@ -1,0 +1,16 @@
+"""Label lists of FAST-VQA and DOVER for many data sets: `path, duration, fps, mos` without a header."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cvqa_models.data.csv_table import read_csv
+
+
+def read(src: Path) -> pd.DataFrame:
+    """Return canonical columns; duration and frame rate are -1 where the list does not know them."""
+    table = read_csv(src, names=["file", "duration", "fps", "mos"])
+    table["video_id"] = [str(Path(name).with_suffix("")) for name in table["file"]]
+    return table

@@ -1,0 +1,18 @@
+"""LSVQ: names without extension, a flag for the official test part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cvqa_models.data.csv_table import read_csv
+
+
+def read(src: Path) -> pd.DataFrame:
+    """Return canonical columns; rows flagged `is_test` get the split test, so that training leaves them alone."""
+    table = read_csv(src, ["name", "mos"])
+    table["file"] = table["name"]
+    if "is_test" in table:
+        table["split"] = ["test" if flag.lower() in ("true", "1", "1.0") else "" for flag in table["is_test"]]
+    return table.rename(columns={"name": "video_id"})

@@ -1,0 +1,16 @@
+"""DIVIDE-MaxWell (DOVER): `path, aesthetic, technical, overall` without a header; three targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cvqa_models.data.csv_table import read_csv
+
+
+def read(src: Path) -> pd.DataFrame:
+    """Return canonical columns; `mos` is the overall score, the other two keep columns of their own."""
+    table = read_csv(src, names=["file", "aesthetic", "technical", "mos"])
+    table["video_id"] = [Path(name).stem for name in table["file"]]
+    return table

@@ -1,0 +1,28 @@
+"""Q-Align's score lists: JSON, a list of `{"img_path" or "image": ..., "gt_score": ...}`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+
+def read(src: Path) -> pd.DataFrame:
+    """Return canonical columns.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no JSON list of such objects.
+    """
+    if not src.is_file():
+        raise FileNotFoundError(f"There is no file '{src}'; give a JSON list of scores.")
+    try:
+        content = json.loads(src.read_text(encoding="utf-8"))
+        files = [str(row.get("img_path") or row["image"]) for row in content]
+        scores = [str(row["gt_score"]) for row in content]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"'{src}' is no list of objects with `img_path` (or `image`) and `gt_score`; expected one per video."
+        ) from error
+    return pd.DataFrame({"video_id": [str(Path(f).with_suffix("")) for f in files], "file": files, "mos": scores})

@@ -1,0 +1,16 @@
+"""YouTube-UGC: `YOUTUBE_UGC_metadata.csv`, one score for the whole video and three for its chunks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cvqa_models.data.csv_table import read_csv
+
+
+def read(src: Path) -> pd.DataFrame:
+    """Return canonical columns; `mos` is MOSFull, and the chunk scores stay beside it."""
+    table = read_csv(src, ["vid", "MOSFull"])
+    table["file"] = table["vid"]
+    return table.rename(columns={"vid": "video_id", "MOSFull": "mos"})

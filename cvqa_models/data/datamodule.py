@@ -1,0 +1,193 @@
+"""The data side of training: splits, groups, loaders; what to decode is asked of the model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from cvqa_models.data.dataset import VideoDataset, concatenate, plan_reading
+from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.groups import EpochSampler, chunk, group_rows
+from cvqa_models.data.manifest import Source, check_unique
+from cvqa_models.data.splits import Split, divide
+from cvqa_models.types import Batch, Demand, VideoRecord
+from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
+
+log = logging.getLogger(__name__)
+
+STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
+
+
+class GroupDataModule(pl.LightningDataModule):
+    """Videos with labels, dealt out in whole groups.
+
+    A training item is a group, or a random part of it; ranks get whole groups. Evaluation visits every video in
+    pieces of groups. Prediction visits the test references if there are any, else the validation references, else
+    every video.
+
+    Args:
+        source: Where the videos and labels come from.
+        split: Which references train, validate and test.
+        store: Folder of cached features; null decodes everything.
+        decoder: Decoding library.
+        untagged: Colour matrix of streams of 720 lines and more that carry no tag.
+        videos_per_group: At most so many videos of a group in a training step, drawn anew in each epoch; null takes
+            whole groups.
+        groups_per_batch: Groups in a training step.
+        videos_per_chunk: Videos at once in evaluation, when they are decoded; scores do not depend on it.
+        num_workers: Decoding processes; 0 decodes in the main process.
+        timeout: Seconds after which a stuck worker ends the run.
+        skip_broken: Whether videos that cannot be read are left out and counted instead of ending the run.
+        seed: Seed of every random draw.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        split: Split = Split(),  # noqa: B008 - frozen
+        store: str | None = None,
+        decoder: Decoder = "auto",
+        untagged: Untagged = "bt709",
+        videos_per_group: int | None = 8,
+        groups_per_batch: int = 1,
+        videos_per_chunk: int = 4,
+        num_workers: int = 0,
+        timeout: float = 300.0,
+        skip_broken: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if videos_per_group is not None and videos_per_group < 2:
+            raise ValueError(f"`videos_per_group` is {videos_per_group}; expected at least 2, since groups are ranked.")
+        for name, value in (("groups_per_batch", groups_per_batch), ("videos_per_chunk", videos_per_chunk)):
+            if value < 1:
+                raise ValueError(f"`{name}` is {value}; expected at least 1.")
+        self.source = source
+        self.split = split
+        self.options = ReadOptions(decoder=decoder, untagged=untagged)
+        self.store = FeatureStore(store, self.options.key) if store is not None else None
+        self.videos_per_group = videos_per_group
+        self.groups_per_batch = groups_per_batch
+        self.videos_per_chunk = videos_per_chunk
+        self.num_workers = num_workers
+        self.timeout = timeout
+        self.skip_broken = skip_broken
+        self.seed = seed
+        self.datasets: dict[str, VideoDataset] = {}
+
+    def records(self) -> dict[str, list[VideoRecord]]:
+        """Return the videos of `train`, `val`, `test` and `predict`.
+
+        Raises:
+            ValueError: If the source is malformed, or a reference falls on two sides.
+        """
+        everything = self.source.records()
+        check_unique(everything, type(self.source).__name__)
+        sides = divide(everything, self.split)
+        return {**sides, "predict": sides["test"] or sides["val"] or everything}
+
+    def setup(self, stage: str) -> None:
+        demands = self._demands()
+        records = self.records()
+        for side in STAGES[stage]:
+            chosen = records[side]
+            if not chosen:
+                raise ValueError(f"`split` leaves no video for {side!r}; give `split.{side}` a share or references.")
+            if side != "predict":
+                _check_labels(side, chosen)
+            self.datasets[side] = self._dataset(side, chosen, demands)
+            groups = len({record.group for record in chosen})
+            how = "cached" if self.datasets[side].cached else "decoded"
+            log.info("%s: %d videos in %d groups, %s", side, len(chosen), groups, how)
+
+    def _demands(self) -> Mapping[str, Demand]:
+        if self.trainer is None:
+            raise ValueError("The data module has no trainer; run it through `train.py`, or call `load_batch`.")
+        demands: Mapping[str, Demand] = self.trainer.lightning_module.demands  # type: ignore[assignment]
+        return demands
+
+    def _dataset(self, side: str, records: list[VideoRecord], demands: Mapping[str, Demand]) -> VideoDataset:
+        training = side == "train"
+        groups = group_rows(records)
+        if training:
+            items = _rankable(groups, records)
+        elif side == "predict" or plan_reading(records, demands, self.store).views:
+            # Small pieces also in cached prediction, so that every rank has one.
+            items = chunk(groups, self.videos_per_chunk)
+        else:
+            items = groups
+        return VideoDataset(
+            records,
+            items,
+            demands,
+            self.store,
+            self.options,
+            videos_per_item=self.videos_per_group if training else None,
+            seed=self.seed if training else None,
+            skip_broken=self.skip_broken,
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        assert self.trainer is not None
+        sampler = EpochSampler(
+            self.datasets["train"],
+            num_replicas=self.trainer.world_size,
+            rank=self.trainer.global_rank,
+            seed=self.seed,
+            # When a run is resumed, `trainer.current_epoch` still lags here; this counter does not.
+            epoch=self.trainer.fit_loop.epoch_progress.current.ready,
+        )
+        return self._loader("train", sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("predict")
+
+    def _loader(self, side: str, sampler: EpochSampler | None = None) -> DataLoader[Batch]:
+        dataset = self.datasets[side]
+        # Cached features lie in memory, where a worker could only copy them.
+        workers = 0 if dataset.cached else self.num_workers
+        return DataLoader(
+            dataset,
+            batch_size=self.groups_per_batch if side == "train" else 1,
+            sampler=sampler,
+            collate_fn=concatenate,
+            num_workers=workers,
+            multiprocessing_context="spawn" if workers else None,
+            timeout=self.timeout if workers else 0,
+            persistent_workers=workers > 0,
+        )
+
+    def teardown(self, stage: str) -> None:
+        for side, dataset in self.datasets.items():
+            names = dataset.broken_videos()
+            if names:
+                log.warning("%s: %d of %d videos were left out: %s", side, len(names), len(dataset.records), names[:5])
+
+
+def _rankable(groups: list[list[int]], records: list[VideoRecord]) -> list[list[int]]:
+    kept = [rows for rows in groups if len(rows) > 1]
+    if not kept:
+        raise ValueError("Every training group has a single video, which ranks nothing; correct the `group` column.")
+    alone = [records[rows[0]].group for rows in groups if len(rows) == 1]
+    if alone:
+        log.warning("train: %d groups of a single video are left out (first: %r)", len(alone), alone[0])
+    return kept
+
+
+def _check_labels(side: str, records: list[VideoRecord]) -> None:
+    missing = [record.video_id for record in records if record.mos != record.mos]
+    if missing:
+        raise ValueError(
+            f"`mos` is missing for {len(missing)} of {len(records)} {side} videos (first: {missing[0]!r}); fill the "
+            "column, or give those rows another split."
+        )

@@ -1,0 +1,266 @@
+"""From records to batches: each branch is served from the store or from one decode per video."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.groups import draw
+from cvqa_models.types import Batch, Demand, VideoRecord
+from cvqa_models.video.reader import ReadOptions, read_views
+from cvqa_models.video.view import View
+
+log = logging.getLogger(__name__)
+
+
+def load_batch(
+    records: Sequence[VideoRecord],
+    demands: Mapping[str, Demand],
+    store: FeatureStore | None,
+    options: ReadOptions,
+    rngs: Sequence[np.random.Generator] | None = None,
+) -> Batch:
+    """Return the batch of `records`, on the CPU.
+
+    A branch is served from `store` if its features are there for all of them; the views of all others are filled
+    by one decode per video.
+
+    Args:
+        records: Videos, of one or several groups.
+        demands: Branch name -> what it needs.
+        store: Cached features, or None.
+        options: How videos are read.
+        rngs: One generator per video for views that are random in training; None gives the evaluation's views.
+
+    Raises:
+        ValueError: If a video has no path or cannot be decoded, or frames of several sizes meet in one view.
+        FileNotFoundError: If a video is not there.
+    """
+    plan = plan_reading(records, demands, store)
+    features: dict[str, Tensor] = {}
+    if store is not None:
+        features = {name: _stack_tokens(name, store, key, records) for name, key in plan.cached.items()}
+    views = [
+        _decode(record, plan.views, options, None if rngs is None else rngs[row])
+        for row, record in enumerate(records)
+        if plan.views
+    ]
+    stacked = {key: _stack_view(key, [view[key] for view in views], records) for key in plan.views}
+    return _batch(records, stacked, features)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where each branch's input comes from.
+
+    Attributes:
+        cached: Branch name -> cache key, for branches that are complete in the store.
+        views: View key -> view that must be decoded for the others.
+    """
+
+    cached: dict[str, str]
+    views: dict[str, View]
+
+
+def plan_reading(records: Sequence[VideoRecord], demands: Mapping[str, Demand], store: FeatureStore | None) -> Reading:
+    """Return which branches the store serves for all of `records`, and which views the others need decoded."""
+    video_ids = {record.video_id for record in records}
+    cached = {
+        name: demand.cache_key
+        for name, demand in demands.items()
+        if store is not None and demand.cache_key is not None and store.complete(demand.cache_key, video_ids)
+    }
+    return Reading(cached, {demand.view.key: demand.view for name, demand in demands.items() if name not in cached})
+
+
+class VideoDataset(Dataset[Batch]):
+    """Videos in items of one group each; an item is a `Batch`.
+
+    Args:
+        records: Videos of one split.
+        items: Rows of each item, all of one group.
+        demands: Branch name -> what it needs.
+        store: Cached features, or None.
+        options: How videos are read.
+        videos_per_item: Draw at most so many videos of an item at random, for training; None takes all.
+        seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, video).
+        skip_broken: Whether videos that cannot be read are left out of their item, and counted, instead of ending
+            the run.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        items: Sequence[Sequence[int]],
+        demands: Mapping[str, Demand],
+        store: FeatureStore | None,
+        options: ReadOptions,
+        *,
+        videos_per_item: int | None = None,
+        seed: int | None = None,
+        skip_broken: bool = False,
+    ) -> None:
+        self.records = list(records)
+        self.items = [list(rows) for rows in items]
+        self.demands = dict(demands)
+        self.store = store
+        self.options = options
+        self.videos_per_item = videos_per_item
+        self.seed = seed
+        self.skip_broken = skip_broken
+        plan = plan_reading(records, demands, store)
+        # A branch is either complete in the store or not used from it: never half of a data set.
+        self.demands = {
+            name: demand if name in plan.cached else Demand(demand.view, None) for name, demand in demands.items()
+        }
+        self.cached = not plan.views
+        self._table = load_batch(self.records, self.demands, store, options) if self.cached and self.records else None
+        # Shared with worker processes, so that the count of broken videos is known here.
+        self.broken = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Batch:
+        """Return an item; an index from `EpochSampler` is (epoch, item)."""
+        epoch, item = index if isinstance(index, tuple) else (0, index)
+        rows = self._draw(epoch, item)
+        if self._table is not None:
+            return _take(self._table, rows)
+        if not self.skip_broken:
+            return self._load(epoch, rows)
+        parts = [part for row in rows if (part := self._try(epoch, row)) is not None]
+        if not parts:
+            raise ValueError(
+                f"No video of group {self.records[rows[0]].group!r} could be read; run `cvqa check` on its files."
+            )
+        return concatenate(parts)
+
+    def broken_videos(self) -> list[str]:
+        """Return the videos that were left out so far, on this rank, because they could not be read."""
+        return [record.video_id for record, bad in zip(self.records, self.broken.tolist(), strict=True) if bad]
+
+    def _draw(self, epoch: int, item: int) -> list[int]:
+        rows = [row for row in self.items[item] if not self.broken[row]] if self.skip_broken else self.items[item]
+        if self.seed is None:
+            return rows
+        return draw(rows or self.items[item], self.videos_per_item, np.random.default_rng((self.seed, epoch, item)))
+
+    def _load(self, epoch: int, rows: Sequence[int]) -> Batch:
+        records = [self.records[row] for row in rows]
+        return load_batch(records, self.demands, self.store, self.options, self._rngs(epoch, rows))
+
+    def _rngs(self, epoch: int, rows: Sequence[int]) -> list[np.random.Generator] | None:
+        if self.seed is None:
+            return None
+        names = [zlib.crc32(self.records[row].video_id.encode()) for row in rows]
+        return [np.random.default_rng((self.seed, epoch, name)) for name in names]
+
+    def _try(self, epoch: int, row: int) -> Batch | None:
+        try:
+            return self._load(epoch, [row])
+        except (ValueError, FileNotFoundError) as error:
+            self.broken[row] = True
+            log.warning("left out: %s", error)
+            return None
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """Return one batch of several, with one group index over all of them.
+
+    Raises:
+        ValueError: If frames of several sizes meet in one view.
+    """
+    if len(batches) == 1:
+        return batches[0]
+    ids = [video_id for batch in batches for video_id in batch.video_id]
+    names = [name for batch in batches for name in batch.group_name]
+    return Batch(
+        video_id=ids,
+        group_name=names,
+        group=_group_index(names),
+        mos=torch.cat([batch.mos for batch in batches]),
+        weight=torch.cat([batch.weight for batch in batches]),
+        views={
+            key: torch.cat(_same_size(key, [batch.views[key] for batch in batches], [b.video_id[0] for b in batches]))
+            for key in batches[0].views
+        },
+        features={name: torch.cat([batch.features[name] for batch in batches]) for name in batches[0].features},
+    )
+
+
+def _decode(
+    record: VideoRecord, views: Mapping[str, View], options: ReadOptions, rng: np.random.Generator | None
+) -> dict[str, Tensor]:
+    if record.path is None:
+        raise ValueError(
+            f"{record.video_id!r} has no file, and the store lacks features of it for view {next(iter(views))!r}; give "
+            "the folder of the videos, or run `cvqa extract` where they are."
+        )
+    return read_views(record.path, list(views.values()), options, rng=rng, reference=record.reference_path)
+
+
+def _stack_tokens(name: str, store: FeatureStore, key: str, records: Sequence[VideoRecord]) -> Tensor:
+    tokens = [store.read(key, record.video_id, record.path) for record in records]
+    for record, one in zip(records, tokens, strict=True):
+        if one.shape != tokens[0].shape:
+            folder = store.path(key, record.video_id).parent
+            raise ValueError(
+                f"Features of branch `{name}` are {tuple(one.shape)} for {record.video_id!r} but "
+                f"{tuple(tokens[0].shape)} for {records[0].video_id!r}; remove '{folder}' and extract again."
+            )
+    return torch.stack(tokens)
+
+
+def _stack_view(key: str, views: Sequence[Tensor], records: Sequence[VideoRecord]) -> Tensor:
+    return torch.stack(_same_size(key, views, [record.video_id for record in records]))
+
+
+def _same_size(key: str, views: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
+    for view, name in zip(views, names, strict=True):
+        if view.shape[-2:] != views[0].shape[-2:]:
+            (h, w), (h0, w0) = view.shape[-2:], views[0].shape[-2:]
+            raise ValueError(
+                f"View {key!r} is {w0}x{h0} for {names[0]!r} but {w}x{h} for {name!r}, which cannot share a batch; "
+                "use a view of fixed size, or `videos_per_chunk: 1` to evaluate and groups of one size to train."
+            )
+    return list(views)
+
+
+def _batch(records: Sequence[VideoRecord], views: dict[str, Tensor], features: dict[str, Tensor]) -> Batch:
+    names = [record.group for record in records]
+    return Batch(
+        video_id=[record.video_id for record in records],
+        group_name=names,
+        group=_group_index(names),
+        mos=torch.tensor([record.mos for record in records], dtype=torch.float32),
+        weight=torch.tensor([record.weight for record in records], dtype=torch.float32),
+        views=views,
+        features=features,
+    )
+
+
+def _group_index(names: Sequence[str]) -> Tensor:
+    order = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([order[name] for name in names], dtype=torch.int64)
+
+
+def _take(table: Batch, rows: Sequence[int]) -> Batch:
+    """Return rows of one group out of a batch in memory."""
+    picked = torch.tensor(rows, dtype=torch.int64)
+    return Batch(
+        video_id=[table.video_id[row] for row in rows],
+        group_name=[table.group_name[row] for row in rows],
+        group=torch.zeros(len(rows), dtype=torch.int64),
+        mos=table.mos[picked],
+        weight=table.weight[picked],
+        features={name: tokens[picked] for name, tokens in table.features.items()},
+    )

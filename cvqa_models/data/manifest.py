@@ -1,0 +1,192 @@
+"""The canonical table: one row per video and group, as a CSV that every command reads."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id, read_cvqad
+from cvqa_models.data.atomic import write_text
+from cvqa_models.data.csv_table import numbers, read_csv, rows
+from cvqa_models.data.files import index_videos
+from cvqa_models.types import VideoRecord
+
+COLUMNS = [
+    "video_id", "path", "reference", "group", "codec", "preset", "bitrate_kbps", "mos", "split", "weight",
+]  # fmt: skip
+SPLITS = ("", "train", "val", "test")
+
+
+class Source(Protocol):
+    """Anything that lists videos; a class of its own per data set."""
+
+    def records(self) -> list[VideoRecord]:
+        """Return the videos in a fixed order."""
+        ...
+
+
+class Manifest:
+    """Videos of a canonical table; `cvqa import` writes such tables.
+
+    Args:
+        path: CSV with `video_id` and any of path, reference, group, codec, preset, bitrate_kbps, mos, split, weight.
+        target: Column that holds the score, for data sets with several.
+        higher_is_better: Whether a larger score means better quality; otherwise the score is negated.
+    """
+
+    def __init__(self, path: str, *, target: str = "mos", higher_is_better: bool = True) -> None:
+        self.path = path
+        self.target = target
+        self.higher_is_better = higher_is_better
+
+    def records(self) -> list[VideoRecord]:
+        """Return the videos in the order of the table."""
+        records = read_manifest(self.path, target=self.target)
+        return records if self.higher_is_better else [replace(record, mos=-record.mos) for record in records]
+
+
+class Folder:
+    """Every video below a folder, without labels, as one group: for prediction.
+
+    Args:
+        path: Folder of videos; the video_id is the file's stem.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def records(self) -> list[VideoRecord]:
+        """Return the videos in the order of their paths."""
+        group = Path(self.path).resolve().name
+        return [VideoRecord(stem, str(file), group, stem) for stem, file in index_videos(self.path).items()]
+
+
+class Mixed:
+    """Several sources in one training; their groups stay apart, so their scores need not share a scale.
+
+    Args:
+        sources: Data sets.
+    """
+
+    def __init__(self, sources: list[Source]) -> None:
+        self.sources = sources
+
+    def records(self) -> list[VideoRecord]:
+        """Return the videos of the first source, then of the next."""
+        return [record for source in self.sources for record in source.records()]
+
+
+def read_manifest(path: str | Path, *, target: str = "mos") -> list[VideoRecord]:
+    """Return the rows of a canonical table; relative paths count from the table's folder.
+
+    A missing group is the table's name, so that a data set without groups is one group; a missing reference is the
+    video itself.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a cell is malformed, or a video stands twice in one group.
+    """
+    required = ["video_id"] if target == "mos" else ["video_id", target]
+    table = read_csv(path, required)
+    for column in COLUMNS:
+        if column not in table:
+            table[column] = ""
+    mos = numbers(table, target, path, blank=math.nan)
+    weight = numbers(table, "weight", path, blank=1.0)
+    bitrate = numbers(table, "bitrate_kbps", path, blank=math.nan)
+    folder = Path(path).parent
+    records = []
+    for row, cells in enumerate(table[COLUMNS].to_dict("records")):
+        reference = cells["reference"] or cells["video_id"]
+        record = VideoRecord(
+            video_id=cells["video_id"],
+            path=str(folder / cells["path"]) if cells["path"] else None,
+            group=cells["group"] or Path(path).stem,
+            reference=reference,
+            mos=mos[row],
+            weight=weight[row],
+            codec=cells["codec"],
+            preset=cells["preset"],
+            bitrate_kbps=bitrate[row],
+            split=cells["split"],
+        )
+        _check_row(record, f"'{path}' row {row + 1}")
+        records.append(record)
+    if "reference_path" in table:
+        sources = [str(folder / cell) if cell else None for cell in table["reference_path"]]
+        records = [replace(record, reference_path=source) for record, source in zip(records, sources, strict=True)]
+    check_unique(records, path)
+    return records
+
+
+def read_table(path: str | Path) -> list[VideoRecord]:
+    """Return the rows of a label table: a canonical one, or one with CVQAD's columns.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the table is malformed.
+    """
+    if {*KEYS, "subjective_score"} <= set(read_csv(path)):
+        return read_cvqad(str(path))
+    return read_manifest(path)
+
+
+def read_table_ids(path: str | Path) -> list[str]:
+    """Return the video_id of each row of a table, which has that column or CVQAD's keys.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it has neither, or a video stands twice.
+    """
+    table = read_csv(path)
+    if "video_id" in table:
+        ids = table["video_id"].tolist()
+    elif set(KEYS) <= set(table.columns):
+        ids = [cvqad_id(row) for row in rows(table)]
+    else:
+        raise ValueError(f"'{path}' has no column `video_id`, nor {', '.join(KEYS)}; add one that names the videos.")
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise ValueError(f"'{path}': {twice[0]!r} stands twice; keep one row per video.")
+    return ids
+
+
+def write_manifest(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a canonical table, its own columns first and any others after them; whole or not at all.
+
+    Raises:
+        ValueError: If the file cannot be written.
+    """
+    ordered = [*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]
+    write_text(path, table.reindex(columns=ordered).to_csv(index=False, lineterminator="\n"))
+
+
+def check_unique(records: Iterable[VideoRecord], origin: str | Path) -> None:
+    """Raise a ValueError if a video stands twice in one group, or one video_id means two files."""
+    seen: set[tuple[str, str]] = set()
+    paths: dict[str, str | None] = {}
+    for record in records:
+        key = (record.video_id, record.group)
+        if key in seen:
+            raise ValueError(f"'{origin}': {record.video_id!r} stands twice in group {record.group!r}; keep one row.")
+        seen.add(key)
+        if paths.setdefault(record.video_id, record.path) != record.path:
+            raise ValueError(
+                f"'{origin}': {record.video_id!r} names two files, '{paths[record.video_id]}' and '{record.path}'; "
+                "give each file an id of its own."
+            )
+
+
+def _check_row(record: VideoRecord, place: str) -> None:
+    if not record.video_id:
+        raise ValueError(f"{place}: `video_id` is empty; give every video a unique name.")
+    if record.split not in SPLITS:
+        raise ValueError(f"{place}: `split` is {record.split!r}; expected train, val, test or nothing.")
+    if record.weight < 0:
+        raise ValueError(f"{place}: `weight` is {record.weight}; expected a number that is not negative.")

@@ -1,0 +1,131 @@
+"""Predictions and submission files: complete, finite, not constant, or refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import zipfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cvqa_models import __version__
+from cvqa_models.data.adapters.cvqad import cvqad_id, read_cvqad
+from cvqa_models.data.atomic import write_bytes, write_text
+from cvqa_models.data.csv_table import near_misses, numbers, read_csv, rows
+from cvqa_models.types import Prediction
+
+
+def write_predictions(path: str | Path, predictions: Iterable[Prediction]) -> None:
+    """Write `video_id,score` and any details as CSV, sorted by video_id, each video once.
+
+    Raises:
+        ValueError: If the file cannot be written.
+    """
+    rows = {p.video_id: {"video_id": p.video_id, "score": p.score, **p.details} for p in reversed(list(predictions))}
+    ordered = [rows[name] for name in sorted(rows)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(ordered[0]) if ordered else ["video_id", "score"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(ordered)
+    write_text(path, text.getvalue())
+
+
+def read_predictions(path: str | Path) -> dict[str, float]:
+    """Return video_id -> score of a predictions file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a score is missing or no number, or a video stands twice.
+    """
+    table = read_csv(path, ["video_id", "score"])
+    scores = numbers(table, "score", path)
+    result: dict[str, float] = {}
+    for row, (name, score) in enumerate(zip(table["video_id"], scores, strict=True), start=1):
+        if name in result:
+            raise ValueError(f"'{path}' row {row}: {name!r} stands twice; keep one score per video.")
+        result[name] = score
+    return result
+
+
+def check_scores(scores: Mapping[str, float], expected: Collection[str]) -> None:
+    """Raise a ValueError unless every `expected` video has a finite score, and they are not all equal."""
+    missing = [name for name in expected if name not in scores]
+    surplus = [name for name in scores if name not in set(expected)]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(expected)} videos have no score: {near_misses(missing, surplus or list(scores))}; "
+            "predict them too."
+        )
+    bad = [name for name in expected if not math.isfinite(scores[name])]
+    if bad:
+        raise ValueError(f"The score of {bad[0]!r} is {scores[bad[0]]} ({len(bad)} in all); expected finite numbers.")
+    if len(expected) > 1 and len({scores[name] for name in expected}) == 1:
+        raise ValueError(
+            f"All {len(expected)} scores are {next(iter(scores.values()))}; a constant ranks nothing: check the model."
+        )
+
+
+def write_generic(path: Path, scores: Mapping[str, float]) -> None:
+    """Write `filename,score`, one row per video in the order of the predictions."""
+    write_text(path, _csv([["filename", "score"], *([name, repr(score)] for name, score in scores.items())]))
+
+
+def write_cvqad(path: Path, scores: Mapping[str, float], table: str | Path) -> None:
+    """Write CVQAD's own columns with `score` in the place of the human score, so that it merges into a metric table.
+
+    Rows of groups without any prediction are left out; a group is whole or refused.
+
+    Raises:
+        ValueError: If the table is malformed, a group is incomplete, or a prediction is not in the table.
+    """
+    records = read_cvqad(str(table))
+    known = {record.video_id for record in records}
+    unknown = [name for name in scores if name not in known]
+    if unknown:
+        raise ValueError(
+            f"'{table}' lacks {len(unknown)} predicted videos: {near_misses(unknown, known)}; correct one."
+        )
+    groups = {record.group for record in records if record.video_id in scores}
+    check_scores(scores, [record.video_id for record in records if record.group in groups])
+    kept = [name for name in read_csv(table).columns if name != "subjective_score"]
+    lines = [
+        [*(row[name] for name in kept), repr(scores[cvqad_id(row)])]
+        for row in rows(read_csv(table))
+        if cvqad_id(row) in scores
+    ]
+    write_text(path, _csv([[*kept, "score"], *lines]))
+
+
+def write_kvq(path: Path, scores: Mapping[str, float]) -> None:
+    """Write a zip with `prediction.csv`, `filename,score`, as the KVQ challenge takes it."""
+    lines = [[name if Path(name).suffix else f"{name}.mp4", repr(score)] for name, score in scores.items()]
+    write_bytes(path, _zip({"prediction.csv": _csv([["filename", "score"], *lines])}))
+
+
+def write_text_layout(
+    path: Path, scores: Mapping[str, float], *, seconds_per_video: float | None, extra_data: bool, device: str
+) -> None:
+    """Write a zip with `output.txt`, `name,score` per line, and the `readme.txt` that CodaLab challenges ask for."""
+    seconds = "unknown" if seconds_per_video is None else f"{seconds_per_video:.3f}"
+    readme = (
+        f"runtime per video [s] : {seconds}\nCPU[1] / GPU[0] : {int(device == 'cpu')}\n"
+        f"Extra Data [1] / No Extra Data [0] : {int(extra_data)}\nOther description : cvqa_models {__version__}\n"
+    )
+    output = "".join(f"{name},{score!r}\n" for name, score in scores.items())
+    write_bytes(path, _zip({"output.txt": output, "readme.txt": readme}))
+
+
+def _csv(lines: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _zip(files: Mapping[str, str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            # A fixed date, so that equal scores give equal bytes.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text)
+    return content.getvalue()

@@ -1,0 +1,204 @@
+"""The challenge's three correlations as losses, each in [0, 1], for one group or many at once.
+
+Every function takes the videos of a group in the last dimension and gives one value per group. A weight of 0 takes a
+video out, so that groups of different sizes are stacked by padding with weight 0. Sources: the "recommended design"
+of group-wise training (ours) over (1 - r) / 2 as in HVS-5M, sigmoid ranks, and the pairwise tanh of DiffKendall.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def plcc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: float = 1e-4) -> Tensor:
+    """Return half of one minus Pearson's r, in [0, 1]; 0 when `pred` is a rising line in `mos`.
+
+    Args:
+        pred: Predicted scores, shape (..., n), n >= 2.
+        mos: Subjective scores in the same order, shape (..., n); any affine scale, finite.
+        weight: Non-negative weights of the videos, shape (..., n); 0 leaves a video out. None is 1 everywhere.
+        eps: Added to the sum of squares of the centred scores, under the root. It bounds the gradient of a constant
+            group by 1 / (2 sqrt(eps)) and is small beside the spread of any group that ranks.
+
+    Returns:
+        One value per group, shape (...); 0.5 for a constant input, with a finite gradient.
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
+    """
+    weight = checked_weight(pred, mos, weight)
+    return (1 - _pearson(pred, mos, weight, eps)) / 2
+
+
+def srocc_loss(
+    pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, temperature: float = 0.3, eps: float = 1e-4
+) -> Tensor:
+    """Return half of one minus Spearman's rho of sigmoid ranks of `pred` with exact mid-ranks of `mos`, in [0, 1].
+
+    A video's soft rank is the sum of sigmoid(difference / T) over its group, so ties share their rank. T is in the
+    graph: with a detached T the gradient would inflate the scores without end.
+
+    Args:
+        pred: Predicted scores, shape (..., n), n >= 2.
+        mos: Subjective scores, shape (..., n); only their order counts.
+        weight: Non-negative weights, shape (..., n); 0 leaves a video out.
+        temperature: T in units of the group's own spread of predictions; the limit 0 is Spearman's rho itself.
+        eps: As in `plcc_loss`, for ranks scaled to (0, 1).
+
+    Returns:
+        One value per group, shape (...).
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
+    """
+    weight = checked_weight(pred, mos, weight)
+    soft = torch.sigmoid(differences(pred) / _width(pred, weight, temperature))
+    hard = (torch.sign(differences(mos)) + 1) / 2
+    total = _nonzero(weight.sum(-1, keepdim=True))
+    others = weight.unsqueeze(-2) / total.unsqueeze(-1)
+    return (1 - _pearson((soft * others).sum(-1), (hard * others).sum(-1), weight, eps)) / 2
+
+
+def krocc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, temperature: float = 0.3) -> Tensor:
+    """Return half of one minus a smooth Kendall's tau, in [0, 1]: the tanh of differences against the order of `mos`.
+
+    Pairs with equal `mos` do not count. T is in the graph, as in `srocc_loss`.
+
+    Args:
+        pred: Predicted scores, shape (..., n), n >= 2.
+        mos: Subjective scores, shape (..., n); only their order counts.
+        weight: Non-negative weights, shape (..., n); a pair weighs the product of its two.
+        temperature: T in units of the group's own spread of predictions; the limit 0 is tau over untied pairs.
+
+    Returns:
+        One value per group, shape (...).
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
+    """
+    weight = checked_weight(pred, mos, weight)
+    order = torch.sign(differences(mos)) * pair_weights(weight)
+    agreement = order * torch.tanh(differences(pred) / _width(pred, weight, temperature))
+    return (1 - agreement.sum((-2, -1)) / _nonzero(order.abs().sum((-2, -1)))) / 2
+
+
+def ranknet_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the mean logistic loss of all ordered pairs (RankNet, Burges et al. 2005), >= 0; log 2 for a constant.
+
+    It has no temperature: one unit of `pred` means odds of e, so this loss alone sets the scale of the scores.
+
+    Args:
+        pred: Predicted scores, shape (..., n), n >= 2.
+        mos: Subjective scores, shape (..., n); pairs with equal values do not count.
+        weight: Non-negative weights, shape (..., n); a pair weighs the product of its two.
+
+    Returns:
+        One value per group, shape (...).
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
+    """
+    weight = checked_weight(pred, mos, weight)
+    better = (differences(mos) > 0) * pair_weights(weight)
+    loss = better * torch.nn.functional.softplus(-differences(pred))
+    return loss.sum((-2, -1)) / _nonzero(better.sum((-2, -1)))
+
+
+def mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the mean squared error of `pred` to `mos` as they are, >= 0, in squared units of `mos`.
+
+    Args:
+        pred: Predicted scores, shape (..., n).
+        mos: Subjective scores, shape (..., n).
+        weight: Non-negative weights, shape (..., n); 0 leaves a video out.
+
+    Returns:
+        One value per group, shape (...).
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
+    """
+    weight = checked_weight(pred, mos, weight)
+    return _mean((pred - mos).square(), weight).squeeze(-1)
+
+
+def anchor_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the mean Huber distance of `pred` to `mos`, both centred and `mos` also scaled to unit spread, >= 0.
+
+    The correlations are blind to the scale of the scores; a little of this term keeps it the same over restarts. The
+    level stays free, since groups have no common one.
+
+    Args:
+        pred: Predicted scores, shape (..., n), n >= 2.
+        mos: Subjective scores, shape (..., n); any affine scale.
+        weight: Non-negative weights, shape (..., n); 0 leaves a video out.
+
+    Returns:
+        One value per group, shape (...).
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
+    """
+    weight = checked_weight(pred, mos, weight)
+    label = centred(mos, weight)
+    label = label / _nonzero(_mean(label.square(), weight).sqrt())
+    distance = torch.nn.functional.huber_loss(centred(pred, weight), label, reduction="none")
+    return _mean(distance, weight).squeeze(-1)
+
+
+def checked_weight(pred: Tensor, mos: Tensor, weight: Tensor | None) -> Tensor:
+    """Return `weight`, or ones for None, after a check of the shapes.
+
+    Raises:
+        ValueError: If the shapes differ or a group has less than two places.
+    """
+    shapes = {tuple(tensor.shape) for tensor in (pred, mos, weight) if tensor is not None}
+    if len(shapes) > 1 or pred.ndim == 0:
+        raise ValueError(
+            f"`pred`, `mos` and `weight` have shapes {sorted(shapes)}; expected the same (..., n) for all."
+        )
+    if pred.shape[-1] < 2:
+        raise ValueError(f"`pred` has {pred.shape[-1]} video; a group needs at least 2 to be compared.")
+    return torch.ones_like(pred) if weight is None else weight.to(pred.dtype)
+
+
+def differences(x: Tensor) -> Tensor:
+    """Return x_i - x_j of all pairs, shape (..., n, n)."""
+    return x.unsqueeze(-1) - x.unsqueeze(-2)
+
+
+def pair_weights(weight: Tensor) -> Tensor:
+    """Return w_i w_j of all pairs, shape (..., n, n)."""
+    return weight.unsqueeze(-1) * weight.unsqueeze(-2)
+
+
+def centred(x: Tensor, weight: Tensor) -> Tensor:
+    """Return `x` minus its weighted mean over the group; a constant group gives exact zeros."""
+    # Shifting by one of the values first makes the zeros exact: the mean of equal floats need not equal them.
+    origin = x.detach().masked_fill(weight == 0, torch.inf).amin(-1, keepdim=True)
+    shifted = x - torch.where(origin.isinf(), 0.0, origin)
+    return shifted - _mean(shifted, weight)
+
+
+def _mean(x: Tensor, weight: Tensor) -> Tensor:
+    return (x * weight).sum(-1, keepdim=True) / _nonzero(weight.sum(-1, keepdim=True))
+
+
+def _nonzero(x: Tensor) -> Tensor:
+    """Return `x` with 1 in the place of 0, as a divisor of sums that are then 0 too."""
+    return torch.where(x == 0, torch.ones_like(x), x)
+
+
+def _pearson(x: Tensor, target: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Return the weighted correlation; `target` carries no gradient and is scaled exactly, `x` with `eps`."""
+    x = centred(x, weight)
+    target = centred(target, weight)
+    target = target / _nonzero((weight * target.square()).sum(-1, keepdim=True).sqrt())
+    return (weight * x * target).sum(-1) / ((weight * x.square()).sum(-1) + eps).sqrt()
+
+
+def _width(pred: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    """Return T of each group, shape (..., 1, 1): `temperature` times the population spread, never 0."""
+    variance = _mean(centred(pred, weight).square(), weight)
+    return temperature * (variance + 1e-4).sqrt().unsqueeze(-1)

@@ -1,0 +1,64 @@
+"""Collect scores during validation, over batches and ranks, and evaluate them once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.distributed as dist
+from torch import Tensor
+
+from cvqa_models.metrics.group_score import GroupScore, Thresholds, evaluate
+
+Row = tuple[str, str, float, float]
+
+
+class GroupAccumulator:
+    """Gather (video, group, mos, score) of every rank and give the same `GroupScore` on each.
+
+    Args:
+        thresholds: Fewest videos with which a group counts; None for the organisers' 15, 6 and 6.
+    """
+
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
+        self.thresholds = thresholds or Thresholds()
+        self._rows: list[Row] = []
+
+    def update(self, video_id: Sequence[str], group_name: Sequence[str], mos: Tensor, score: Tensor) -> None:
+        """Add the videos of a batch.
+
+        Args:
+            video_id: B names.
+            group_name: B group names.
+            mos: Subjective scores, shape (B,); NaN for a video without a label, which is not evaluated.
+            score: Predicted scores, shape (B,).
+
+        Raises:
+            ValueError: If the four lengths differ.
+        """
+        lengths = [len(video_id), len(group_name), len(mos), len(score)]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"`video_id`, `group_name`, `mos` and `score` have {lengths} entries; expected as many.")
+        self._rows += zip(video_id, group_name, mos.double().tolist(), score.detach().double().tolist(), strict=True)
+
+    def compute(self) -> GroupScore:
+        """Return the evaluation of all ranks' videos; every rank must call it.
+
+        A sampler may repeat a video to give all ranks as many batches; each (video, group) counts once.
+        """
+        rows = self._rows
+        if dist.is_available() and dist.is_initialized():
+            gathered: list[list[Row]] = [[] for _ in range(dist.get_world_size())]
+            dist.all_gather_object(gathered, rows)
+            rows = [row for part in gathered for row in part]
+        unique = {(group, video_id): (mos, score) for video_id, group, mos, score in reversed(rows)}
+        keys = sorted(unique)
+        return evaluate(
+            [group for group, _ in keys],
+            [unique[key][0] for key in keys],
+            [unique[key][1] for key in keys],
+            thresholds=self.thresholds,
+        )
+
+    def reset(self) -> None:
+        """Forget all rows."""
+        self._rows = []

@@ -1,0 +1,77 @@
+"""Averages of several models' scores, which need not share a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cvqa_models.metrics.correlation import Floats
+
+
+def standardise(group: Sequence[str], scores: Floats) -> Floats:
+    """Return each column with mean 0 and population spread 1 inside every group; constant groups become 0.
+
+    Args:
+        group: Group name per video, N in all.
+        scores: Scores, shape (N, K).
+
+    Raises:
+        ValueError: If the lengths differ.
+    """
+    if len(group) != len(scores):
+        raise ValueError(f"{len(group)} groups for {len(scores)} rows of scores; expected as many.")
+    names = np.asarray(group, dtype=np.str_)
+    result = np.zeros(scores.shape)
+    for name in np.unique(names):
+        rows = names == name
+        own = scores[rows] - scores[rows][0]  # equal values become exact zeros
+        own -= own.mean(0)
+        spread = own.std(0)
+        result[rows] = own / np.where(spread > 0, spread, 1)
+    return result
+
+
+def combine(group: Sequence[str], scores: Floats, weights: Sequence[float] | None = None) -> Floats:
+    """Return the weighted average of the columns after standardisation in each group, shape (N,).
+
+    Args:
+        group: Group name per video.
+        scores: Scores of K models, shape (N, K).
+        weights: One per model, not all 0; None for equal ones.
+
+    Raises:
+        ValueError: If the number of weights is wrong, or they are negative or add up to 0.
+    """
+    share = np.ones(scores.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
+    if share.shape != (scores.shape[1],) or (share < 0).any() or not share.sum() > 0:
+        raise ValueError(
+            f"`weights` are {share.tolist()}; expected {scores.shape[1]} numbers, none negative and not all 0."
+        )
+    average: Floats = standardise(group, scores) @ (share / share.sum())
+    return average
+
+
+def fit_weights(group: Sequence[str], mos: Floats, scores: Floats) -> Floats:
+    """Return weights of K models that add up to 1, to be fitted on validation videos.
+
+    Non-negative least squares of the standardised subjective scores on the standardised models' scores (ours): no
+    model gets a negative weight, and a model that adds nothing gets 0.
+
+    Args:
+        group: Group name per video.
+        mos: Subjective scores, shape (N,); NaN leaves a video out.
+        scores: Scores of K models, shape (N, K).
+
+    Raises:
+        ValueError: If no model rises with `mos`.
+    """
+    from scipy.optimize import nnls
+
+    used = ~np.isnan(mos)
+    names = np.asarray(group, dtype=np.str_)[used].tolist()
+    weights = nnls(standardise(names, scores[used]), standardise(names, mos[used][:, None])[:, 0])[0]
+    if not weights.sum() > 0:
+        raise ValueError("No model's scores rise with the subjective ones; there is nothing to average.")
+    share: Floats = weights / weights.sum()
+    return share

@@ -1,0 +1,202 @@
+"""The challenge's evaluation: correlations inside each group, pooled over the groups by Fisher's z.
+
+Scores of different references do not compare, so each (reference, preset) group is scored by itself; the pooled value
+is |tanh(sum(n z) / sum(n))| with z = arctanh(r) of every group that has enough videos. The three pooled values average
+to the ranking number, `result`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cvqa_models.metrics.correlation import Floats, coefficients
+
+Constant = Literal["zero", "skip"]
+METRICS = ("srocc", "plcc", "krocc")
+SMALLEST_GROUP = 3
+CAP = 0.99
+"""A perfect group has an infinite z; the organisers put it at arctanh(0.99)."""
+ROUNDING = 1e-12
+"""A coefficient this close to 1 is 1: without it one perfect group may get z = 18 instead of 2.6."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Fewest videos with which a group counts, per coefficient (the organisers' values).
+
+    Raises:
+        ValueError: If one is below 3, where every coefficient is perfect by itself.
+    """
+
+    srocc: int = 15
+    plcc: int = 6
+    krocc: int = 6
+
+    def __post_init__(self) -> None:
+        for name in METRICS:
+            if getattr(self, name) < SMALLEST_GROUP:
+                raise ValueError(
+                    f"`min_{name}` is {getattr(self, name)}; expected at least {SMALLEST_GROUP}, since any two points "
+                    "lie on a line."
+                )
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One group's own coefficients, NaN where it has less than 3 videos or constant values."""
+
+    group: str
+    n: int
+    srocc: float
+    plcc: float
+    krocc: float
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """The pooled evaluation of one column of scores.
+
+    Attributes:
+        srocc: Pooled Spearman coefficient in [0, 1]; NaN if no group is large enough. So are `plcc` and `krocc`.
+        result: Mean of the three.
+        videos: Number of labelled videos.
+        groups: Every group in order of its name.
+        unscored: Groups in which this column is constant, so that it ranks nothing there.
+    """
+
+    srocc: float
+    plcc: float
+    krocc: float
+    result: float
+    videos: int
+    groups: list[GroupRow]
+    unscored: list[str]
+
+
+@dataclass(frozen=True)
+class GroupTable:
+    """Coefficients of G groups and K columns.
+
+    Attributes:
+        names: Group names, sorted.
+        sizes: Labelled videos per group, shape (G,).
+        values: Spearman, Pearson, Kendall, shape (3, G, K); NaN where not defined.
+        rankable: Whether a group has 3 videos and a spread of labels, so that scores can be right or wrong; shape (G,).
+    """
+
+    names: list[str]
+    sizes: NDArray[np.int64]
+    values: Floats
+    rankable: NDArray[np.bool_]
+
+
+def evaluate(
+    group: Sequence[str],
+    mos: ArrayLike,
+    score: ArrayLike,
+    *,
+    thresholds: Thresholds | None = None,
+    constant: Constant = "zero",
+) -> GroupScore:
+    """Return the challenge's evaluation of one column of scores.
+
+    Args:
+        group: Name of the comparison group of each video.
+        mos: Subjective scores; a video with NaN is left out.
+        score: Predicted scores; their direction does not matter, since the pooled value is absolute.
+        thresholds: Fewest videos with which a group counts; None for the organisers' 15, 6 and 6.
+        constant: Whether a group with constant scores counts as 0 or is left out.
+
+    Raises:
+        ValueError: If the lengths differ or a score of a labelled video is not finite.
+    """
+    table = group_table(group, np.asarray(mos, np.float64), np.asarray(score, np.float64)[:, None])
+    z, weight = fisher_z(table, thresholds or Thresholds(), constant)
+    return group_scores(table, pooled(z, weight))[0]
+
+
+def group_table(group: Sequence[str], mos: Floats, scores: Floats) -> GroupTable:
+    """Return the coefficients inside every group for K columns of scores.
+
+    Args:
+        group: Group name per video, N in all.
+        mos: Subjective scores, shape (N,); NaN leaves a video out.
+        scores: Predicted scores, shape (N, K).
+
+    Raises:
+        ValueError: If the lengths differ, or `mos` or a score is infinite, or a labelled video's score is NaN.
+    """
+    if not len(group) == len(mos) == len(scores):
+        raise ValueError(f"{len(group)} groups, {len(mos)} `mos` and {len(scores)} `score` values; expected as many.")
+    labelled = ~np.isnan(mos)
+    mos, scores = mos[labelled], scores[labelled]
+    broken = ~np.isfinite(np.column_stack([mos, scores])).all(1)
+    if broken.any():
+        raise ValueError(f"`mos` or `score` is not finite for {broken.sum()} of {len(mos)} videos; expected numbers.")
+    names, member = np.unique(np.asarray(group, dtype=np.str_)[labelled], return_inverse=True)
+    rows = [np.flatnonzero(member == index) for index in range(len(names))]
+    values = np.full((len(METRICS), len(names), scores.shape[1]), np.nan)
+    for index, videos in enumerate(rows):
+        if len(videos) >= SMALLEST_GROUP:
+            values[:, index] = coefficients(mos[videos], scores[videos])
+    sizes = np.array([len(videos) for videos in rows], dtype=np.int64)
+    spread = np.array([np.ptp(mos[videos]) > 0 for videos in rows], dtype=np.bool_)
+    return GroupTable([str(name) for name in names], sizes, values, spread & (sizes >= SMALLEST_GROUP))
+
+
+def fisher_z(table: GroupTable, thresholds: Thresholds, constant: Constant) -> tuple[Floats, Floats]:
+    """Return Fisher's z and the weight of every coefficient, shapes (3, G, K) each.
+
+    The weight is the size of the group, or 0 where the group does not count: too few videos, labels without spread, or
+    constant scores with `constant="skip"`. With "zero" those count as z = 0.
+    """
+    least = np.array([getattr(thresholds, name) for name in METRICS])[:, None]
+    counts = (table.sizes >= least) & table.rankable
+    weight = np.where(counts, table.sizes, 0)[..., None] * np.ones_like(table.values)
+    undefined = np.isnan(table.values)
+    if constant == "skip":
+        weight[undefined] = 0
+    values = np.where(undefined, 0, table.values)
+    perfect = np.abs(values) > 1 - ROUNDING
+    z = np.arctanh(np.where(perfect, np.sign(values) * CAP, values))
+    return z, weight
+
+
+def pooled(z: Floats, weight: Floats, draws: Floats | None = None) -> Floats:
+    """Return the pooled SROCC, PLCC, KROCC and their mean, in [0, 1]; NaN where no group counts.
+
+    Args:
+        z: Fisher's z, shape (3, G, K).
+        weight: Weights, shape (3, G, K).
+        draws: How often each group counts in each of R resamples, shape (R, G); None for once each.
+
+    Returns:
+        Shape (4, R, K).
+    """
+    draws = np.ones((1, z.shape[1])) if draws is None else draws
+    total = draws @ weight
+    mean = np.divide(draws @ (weight * z), total, out=np.full_like(total, np.nan), where=total != 0)
+    value = np.abs(np.tanh(mean))
+    value[np.abs(value - CAP) < ROUNDING] = 1  # all groups perfect: the organisers' rule undoes their cap
+    return np.concatenate([value, value.mean(0, keepdims=True)])
+
+
+def group_scores(table: GroupTable, values: Floats) -> list[GroupScore]:
+    """Return one record per column from the pooled values, shape (4, 1, K)."""
+    records = []
+    for column in range(values.shape[-1]):
+        own = table.values[..., column]
+        rows = [
+            GroupRow(name, int(size), *(float(value) for value in own[:, index]))
+            for index, (name, size) in enumerate(zip(table.names, table.sizes, strict=True))
+        ]
+        constant = table.rankable & np.isnan(own).all(0)
+        unscored = [name for name, flag in zip(table.names, constant, strict=True) if flag]
+        srocc, plcc, krocc, result = (float(value) for value in values[:, 0, column])
+        records.append(GroupScore(srocc, plcc, krocc, result, int(table.sizes.sum()), rows, unscored))
+    return records

@@ -1,0 +1,100 @@
+"""Measures of bitrate ladders: one source, one encoder and preset, several bitrates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from cvqa_models.metrics.correlation import Floats
+
+
+@dataclass(frozen=True)
+class LadderOrder:
+    """How many steps of how many are in the right order."""
+
+    right: int
+    steps: int
+
+    @property
+    def share(self) -> float:
+        """Share of right steps in [0, 1]; NaN without a step."""
+        return self.right / self.steps if self.steps else float("nan")
+
+
+@dataclass(frozen=True)
+class RateAlignment:
+    """How far the bitrates that a metric calls equal are from those that people call equal.
+
+    Attributes:
+        error: Mean |log2| of the ratio of the two bitrates; 0 is perfect, 1 is a factor of two. NaN without a
+            comparison.
+        comparisons: Number of rungs for which both bitrates exist.
+    """
+
+    error: float
+    comparisons: int
+
+
+def ladder_order(ladder: Sequence[str], bitrate: Floats, score: Floats) -> LadderOrder:
+    """Return the share of adjacent rungs in which the higher bitrate has the higher score.
+
+    Args:
+        ladder: Ladder of each video: videos that differ in bitrate alone.
+        bitrate: Bitrates, any unit, shape (N,); NaN leaves a video out. Rungs of equal bitrate make no step.
+        score: Scores, larger is better, shape (N,). A tie is not the right order.
+    """
+    right = steps = 0
+    for rows in _ladders(ladder, bitrate):
+        climbs = np.diff(bitrate[rows]) > 0
+        right += int((np.diff(score[rows])[climbs] > 0).sum())
+        steps += int(climbs.sum())
+    return LadderOrder(right, steps)
+
+
+def rate_alignment(
+    group: Sequence[str], ladder: Sequence[str], bitrate: Floats, mos: Floats, score: Floats
+) -> RateAlignment:
+    """Return how well bitrates at equal predicted quality agree with those at equal human quality.
+
+    After the idea of LEHA-CVQAD's RDAE, defined here: for a rung of one ladder, the log2 bitrate at which another
+    ladder of the group reaches the same quality is read from that ladder's curve, once from the human scores and once
+    from the predicted ones; the error is their absolute difference. Curves are linear in log2 bitrate between rungs,
+    made monotone by a running maximum, and never extrapolated.
+
+    Args:
+        group: Group of each video.
+        ladder: Ladder of each video, inside its group.
+        bitrate: Bitrates, any unit, shape (N,); NaN leaves a video out.
+        mos: Subjective scores, shape (N,); NaN leaves a video out.
+        score: Predicted scores, larger is better, shape (N,).
+    """
+    names = np.asarray(group, dtype=np.str_)
+    known = np.where(np.isnan(mos), np.nan, bitrate)
+    errors: list[float] = []
+    for name in np.unique(names):
+        inside = np.flatnonzero(names == name)
+        ladders = [inside[rows] for rows in _ladders([ladder[index] for index in inside.tolist()], known[inside])]
+        for one, other in permutations(ladders, 2):
+            human = _rate_at(mos[one], mos[other], known[other])
+            predicted = _rate_at(score[one], score[other], known[other])
+            gap = np.abs(human - predicted)
+            errors += gap[~np.isnan(gap)].tolist()
+    return RateAlignment(float(np.mean(errors)) if errors else float("nan"), len(errors))
+
+
+def _ladders(ladder: Sequence[str], bitrate: Floats) -> Iterator[np.ndarray]:
+    """Yield the rows of each ladder with two or more known bitrates, in rising order of bitrate."""
+    names = np.asarray(ladder, dtype=np.str_)
+    for name in np.unique(names):
+        rows = np.flatnonzero((names == name) & ~np.isnan(bitrate))
+        if len(rows) > 1:
+            yield rows[np.argsort(bitrate[rows], kind="stable")]
+
+
+def _rate_at(quality: Floats, curve: Floats, bitrate: Floats) -> Floats:
+    """Return the log2 bitrate at which `curve` reaches each quality; NaN beyond its ends."""
+    rates: Floats = np.interp(quality, np.maximum.accumulate(curve), np.log2(bitrate), left=np.nan, right=np.nan)
+    return rates

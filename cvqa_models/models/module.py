@@ -1,0 +1,255 @@
+"""Training, evaluation and prediction of a quality model: everything but its branches and how it fuses them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
+
+from cvqa_models.branches.base import Branch
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.metrics.accumulate import GroupAccumulator
+from cvqa_models.types import Batch, Demand, Prediction
+from cvqa_models.weights import digest
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is optimised.
+
+    Attributes:
+        lr_head: Peak learning rate of everything that is not a branch.
+        lr_backbone: Peak learning rate of trained branches.
+        weight_decay: AdamW's decay; biases, norms and other vectors are exempt.
+        warmup: Share of all optimiser steps with a linear rise from 0, before the cosine to 0.
+        unfreeze_at: Branch name -> epoch (counted from 0) from which it learns. Until then its learning rate is 0: its
+            parameters stay in every gradient reduction, so that unfreezing needs no second DDP wrapping.
+        videos_per_pass: Videos whose activations are held at once; null holds a whole batch. With k, scores are first
+            computed without a graph, and each k videos are recomputed when their gradient is due: the exact gradient
+            of a group of any size in the memory of k videos, for one more forward pass.
+    """
+
+    lr_head: float = 1e-3
+    lr_backbone: float = 1e-5
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    unfreeze_at: dict[str, int] = field(default_factory=dict)
+    videos_per_pass: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.videos_per_pass is not None and self.videos_per_pass < 1:
+            raise ValueError(f"`videos_per_pass` is {self.videos_per_pass}; expected a positive number or null.")
+
+
+class QualityModule(pl.LightningModule, ABC):
+    """A quality model over branches; a system supplies the branches and `score`.
+
+    Args:
+        branches: Name -> branch.
+        loss: Group-wise loss.
+        recipe: How the model is optimised.
+    """
+
+    def __init__(self, branches: Mapping[str, Branch], loss: GroupLoss, recipe: Recipe) -> None:
+        super().__init__()
+        check_names("unfreeze_at", recipe.unfreeze_at, branches)
+        self.branches = nn.ModuleDict(branches)
+        for branch in self.each_branch().values():
+            branch.freeze()
+        self.loss = loss
+        self.recipe = recipe
+        self._validation = GroupAccumulator()
+        self._test = GroupAccumulator()
+        with warnings.catch_warnings():
+            # Built by hand, Lightning warns that the arguments are modules; they are dropped just below.
+            warnings.simplefilter("ignore")
+            self.save_hyperparameters()
+        if "_instantiator" not in self.hparams:
+            # Not built by the command line: a checkpoint must not pickle modules.
+            self.hparams.clear()
+            self._hparams_initial = self.hparams
+
+    @abstractmethod
+    def score(self, features: dict[str, Tensor]) -> Tensor:
+        """Return one score per video, float32, shape (B,), from tokens per branch, each of shape (B, N, D)."""
+
+    def details(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return named extra scores per video, each of shape (B,); none by default."""
+        return {}
+
+    def each_branch(self) -> dict[str, Branch]:
+        """Return the branches by name."""
+        return {name: branch for name, branch in self.branches.items() if isinstance(branch, Branch)}
+
+    @property
+    def demands(self) -> dict[str, Demand]:
+        """Return what each branch needs from the data side."""
+        return {name: branch.demand for name, branch in self.each_branch().items()}
+
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the tokens of every branch, (B, N, D) each: cached ones as they are, the others computed."""
+        tokens: dict[str, Tensor] = {}
+        for name, branch in self.each_branch().items():
+            if name in batch.features:
+                tokens[name] = batch.features[name]
+            elif branch.frozen:
+                with torch.no_grad():
+                    tokens[name] = branch.tokens(batch.views[branch.view.key])
+            else:
+                tokens[name] = branch.tokens(batch.views[branch.view.key])
+        return tokens
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return one score per video of the batch, float32, shape (B,)."""
+        return self.score(self.features(batch))
+
+    def training_loss(self, features: dict[str, Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss summed over the valid groups of a batch, and their number; a system may add terms to it."""
+        return self.loss(self.score(features), batch.mos, batch.group, batch.weight)  # type: ignore[no-any-return]
+
+    def _features_for_training(self, batch: Batch) -> dict[str, Tensor]:
+        if self.recipe.videos_per_pass is None or len(batch) <= self.recipe.videos_per_pass:
+            return self.features(batch)
+        step = self.recipe.videos_per_pass
+        parts = [batch.select(slice(start, start + step)) for start in range(0, len(batch), step)]
+        tokens = [recompute(self.features, part, use_reentrant=False) for part in parts]
+        return {name: torch.cat([part[name] for part in tokens]) for name in tokens[0]}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        total, count = self.training_loss(self._features_for_training(batch), batch)
+        world = self.trainer.world_size
+        everywhere = count.to(total.device)
+        if world > 1:
+            everywhere = self.trainer.strategy.reduce(everywhere.float(), reduce_op="sum")
+        # DDP divides gradients by the number of ranks; ranks may hold different numbers of valid groups.
+        loss = world * total / torch.clamp(everywhere, min=1)
+        # A rank's own mean: the number is for the progress bar, and a reduction here would only cost time.
+        self.log("train/loss", total.detach() / max(int(count), 1), prog_bar=True, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._validation.update(batch.video_id, batch.group_name, batch.mos, self(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_group_score("val", self._validation)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._test.update(batch.video_id, batch.group_name, batch.mos, self(batch))
+
+    def on_test_epoch_end(self) -> None:
+        self._log_group_score("test", self._test)
+
+    def _log_group_score(self, stage: str, scores: GroupAccumulator) -> None:
+        # Computed alike on every rank after a gather, so that checkpointing and early stopping agree everywhere.
+        result = scores.compute()
+        scores.reset()
+        for name in ("srocc", "plcc", "krocc", "result"):
+            value = getattr(result, name)
+            # A model that has no ranking yet scores 0, not NaN, which would stop early stopping for good.
+            self.log(f"{stage}/{name}", 0.0 if math.isnan(value) else value, prog_bar=name == "result", batch_size=1)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
+        features = self.features(batch)
+        scores = self.score(features).tolist()
+        columns = {name: values.tolist() for name, values in self.details(features).items()}
+        return [
+            Prediction(video_id, group, score, {name: column[row] for name, column in columns.items()})
+            for row, (video_id, group, score) in enumerate(zip(batch.video_id, batch.group_name, scores, strict=True))
+        ]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        groups = list(self._parameter_groups())
+        if not groups:
+            raise ValueError("The model has no trainable parameter; set `frozen: false` on a branch or use a head.")
+        optimizer = torch.optim.AdamW([{"params": p, "lr": lr, "weight_decay": wd} for p, lr, wd, _ in groups])
+        total = int(self.trainer.estimated_stepping_batches)
+        per_epoch = max(1, total // max(1, self.trainer.max_epochs or 1))
+        shapes = [_WarmupCosine(total, round(self.recipe.warmup * total), start * per_epoch) for *_, start in groups]
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, shapes)  # type: ignore[arg-type]
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _parameter_groups(self) -> Iterator[tuple[list[nn.Parameter], float, float, int]]:
+        """Yield parameters, peak rate, decay and first epoch: the head, then each branch; matrices, then vectors."""
+        branches = self.each_branch()
+        of_branches = {id(p) for branch in branches.values() for p in branch.parameters()}
+        head = [p for p in self.parameters() if id(p) not in of_branches]
+        owners = [(head, self.recipe.lr_head, 0)]
+        for name, branch in branches.items():
+            owners.append((list(branch.parameters()), self.recipe.lr_backbone, self.recipe.unfreeze_at.get(name, 0)))
+        for parameters, rate, start in owners:
+            matrices = [p for p in parameters if p.requires_grad and p.ndim > 1]
+            vectors = [p for p in parameters if p.requires_grad and p.ndim <= 1]
+            if matrices:
+                yield matrices, rate, self.recipe.weight_decay, start
+            if vectors:
+                yield vectors, rate, 0.0, start
+
+    def _frozen_keys(self, name: str, branch: Branch) -> list[str]:
+        return [f"branches.{name}.{key}" for key in branch.state_dict()]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave frozen weights out; their digests go in, so that loading can tell whether they are the same."""
+        frozen = {name: branch for name, branch in self.each_branch().items() if branch.frozen}
+        checkpoint["frozen_digests"] = {name: digest(branch) for name, branch in frozen.items()}
+        for state in _states(checkpoint):
+            for name, branch in frozen.items():
+                for key in self._frozen_keys(name, branch):
+                    state.pop(key, None)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put this module's frozen weights in the place of those that the checkpoint left out.
+
+        Raises:
+            ValueError: If the checkpoint was made with other frozen weights or branches.
+        """
+        stored = checkpoint.get("frozen_digests", {})
+        for name, branch in self.each_branch().items():
+            if not branch.frozen:
+                continue
+            if stored.get(name) != digest(branch):
+                raise ValueError(
+                    f"The checkpoint was trained with other frozen weights of branch `{name}` (digest "
+                    f"{str(stored.get(name))[:12]}, here {digest(branch)[:12]}); give the weights it was made with."
+                )
+            for state in _states(checkpoint):
+                for key, value in branch.state_dict().items():
+                    state[f"branches.{name}.{key}"] = value
+
+
+class _WarmupCosine:
+    """Factor of the peak rate at a step: 0 before `start`, a linear rise over `warmup` steps, a cosine to 0."""
+
+    def __init__(self, total: int, warmup: int, start: int) -> None:
+        self.total = total
+        self.warmup = warmup
+        self.start = start
+
+    def __call__(self, step: int) -> float:
+        since = step - self.start
+        if since < 0:
+            return 0.0
+        if since < self.warmup:
+            return (since + 1) / (self.warmup + 1)
+        span = max(1, self.total - self.start - self.warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (since - self.warmup) / span)))
+
+
+def _states(checkpoint: dict[str, Any]) -> list[dict[str, Tensor]]:
+    """Return the state dicts of a checkpoint: the weights and, with averaged weights, the current ones beside them."""
+    return [checkpoint[key] for key in ("state_dict", "current_model_state") if key in checkpoint]
+
+
+def check_names(argument: str, names: Iterable[str], branches: Mapping[str, Branch]) -> None:
+    """Raise a ValueError if `names`, the value of `argument`, holds a name that is no branch."""
+    unknown = [name for name in names if name not in branches]
+    if unknown:
+        raise ValueError(f"`{argument}` names {unknown[0]!r}, which is no branch; expected one of {list(branches)}.")

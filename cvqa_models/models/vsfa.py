@@ -1,0 +1,59 @@
+"""VSFA, the challenge's baseline: what frames show, over time, as a viewer remembers it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cvqa_models.branches.base import Branch
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.module import QualityModule, Recipe
+from cvqa_models.nn.gru_pool import GruPool, subjective_pooling
+from cvqa_models.weights import load_exact
+
+PREFIXES = {"ann.fc0": "reduce", "rnn": "gru", "q": "quality"}
+
+
+def head_key(key: str) -> str | None:
+    """Return our name of a key of the published `VSFA.pt`; None for its layer `ann.fc`, which no score passes."""
+    prefix, name = key.rsplit(".", 1)
+    return None if prefix == "ann.fc" else f"{PREFIXES.get(prefix, prefix)}.{name}"
+
+
+class VSFA(QualityModule):
+    """Linear 4096 -> 128, GRU 32, quality of each frame, subjective pooling, mean.
+
+    Li, Jiang and Jiang, "Quality assessment of in-the-wild videos", 2019. The authors trained with the absolute error
+    to MOS over the largest MOS; here the group-wise loss rules.
+
+    Args:
+        content: Frame features in the order of time; the authors' are `ResNet50Stats`.
+        loss: Group-wise loss.
+        recipe: How the model is optimised.
+        weights: File or name of the published head (`vsfa`), whose scores are MOS of KoNViD-1k over its maximum; null
+            for an untrained head.
+        reduced_dim: Width after the linear reduction.
+        hidden_dim: Width of the GRU.
+    """
+
+    def __init__(
+        self,
+        content: Branch,
+        loss: GroupLoss,
+        *,
+        recipe: Recipe = Recipe(weight_decay=0.0),  # noqa: B008 - frozen
+        weights: str | None = None,
+        reduced_dim: int = 128,
+        hidden_dim: int = 32,
+    ) -> None:
+        super().__init__({"content": content}, loss, recipe)
+        self.head = GruPool(content.dim, reduced_dim, hidden_dim)
+        if weights is not None:
+            load_exact(self.head, weights, rename=head_key)
+
+    def score(self, features: dict[str, Tensor]) -> Tensor:
+        """Return one score per video, float32, shape (B,), from tokens (B, N, 4096) of N frames."""
+        tokens = features["content"]
+        # Scores of a group lie close together; half precision would merge them.
+        with torch.autocast(tokens.device.type, enabled=False):
+            return subjective_pooling(self.head(tokens.float())).mean(dim=1)

@@ -1,0 +1,95 @@
+"""Vision-language models of transformers: from a folder, untrained, and from LLaVA's own layout of weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cvqa_models.nn.levels import word_tokenizer
+
+IMAGE = "<image>"
+# Pattern in the checkpoints of LLaVA's authors -> name in transformers; an empty name leaves the tensor out.
+ORIGINAL_LAYOUT = {
+    r".*(rotary_emb\.inv_freq|position_ids)": "",
+    r"model\.(embed_tokens|layers|norm)\.(.*)": r"model.language_model.\1.\2",
+    r"model\.mm_projector\.0\.(.*)": r"model.multi_modal_projector.linear_1.\1",
+    r"model\.mm_projector\.2\.(.*)": r"model.multi_modal_projector.linear_2.\1",
+    r"model\.vision_tower\.vision_tower\.(?:vision_model\.)?(.*)": r"model.vision_tower.\1",
+}
+
+
+def read_pretrained(folder: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
+    """Return the network and the processor in `folder`, for any image-text-to-text model of transformers."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    network = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    return network, AutoProcessor.from_pretrained(folder, local_files_only=True)
+
+
+def untrained_llava(sizes: Mapping[str, Any], texts: Sequence[str]) -> tuple[nn.Module, Any]:
+    """Return an untrained LLaVA and a processor whose vocabulary is the words of `texts`.
+
+    Args:
+        sizes: Arguments of transformers' `LlavaConfig`, `text_config` and `vision_config` among them.
+        texts: All that the network will ever read.
+
+    Raises:
+        ValueError: If the network's vocabulary is smaller than that of `texts`.
+    """
+    from transformers import (
+        CLIPImageProcessor,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    special = ["<s>", "<pad>", IMAGE]
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=word_tokenizer(texts, special), unk_token="<unk>", bos_token="<s>", pad_token="<pad>"
+    )
+    config = LlavaConfig(**sizes, image_token_index=words.convert_tokens_to_ids(IMAGE))
+    if len(words) > config.text_config.vocab_size:
+        raise ValueError(
+            f"`vocab_size` is {config.text_config.vocab_size}, but prompt and words need {len(words)}; raise it."
+        )
+    side = config.vision_config.image_size
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}),
+        tokenizer=words,
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1,  # the class token, which the "default" strategy then takes away
+    )
+    return LlavaForConditionalGeneration(config), processor
+
+
+def from_original_layout(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state of a transformers LLaVA with the tensors of a checkpoint of LLaVA's authors in it.
+
+    The vision tower stays where the checkpoint has none, and so do the rows of tokens that transformers added to the
+    vocabulary (`<image>`, padding).
+
+    Args:
+        tensors: The authors' names -> tensors, as LLaVA-1.5 and Q-Instruct publish them.
+        own: State dict of the network that is to hold them.
+    """
+    state = dict(own)
+    for key, tensor in tensors.items():
+        name = _own_name(key)
+        if not name:
+            continue
+        grown = name.endswith(("embed_tokens.weight", "lm_head.weight")) and name in own
+        state[name] = torch.cat([tensor, own[name][len(tensor) :].to(tensor.dtype)]) if grown else tensor
+    return state
+
+
+def _own_name(key: str) -> str:
+    for pattern, name in ORIGINAL_LAYOUT.items():
+        if match := re.fullmatch(pattern, key):
+            return match.expand(name)
+    return key

@@ -1,0 +1,44 @@
+"""Low-rank adapters beside frozen weights, and what of a network then trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Size of the adapters (Hu et al., ICLR 2022); the defaults are the recipe of Q-Align and LLaVA-1.5.
+
+    Attributes:
+        rank: Inner width of an adapter.
+        alpha: Scale; an adapter's output is multiplied by alpha / rank.
+        dropout: Dropout of an adapter's input, in [0, 1).
+    """
+
+    rank: int = 128
+    alpha: int = 256
+    dropout: float = 0.05
+
+
+def adapt(network: nn.Module, lora: Lora, targets: str) -> None:
+    """Freeze `network` in place and put a trained adapter beside every linear layer that `targets` names.
+
+    Args:
+        network: Any module.
+        lora: Size of the adapters.
+        targets: Regular expression for the whole names of the layers, anchored so that it misses vision towers.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    inject_adapter_in_model(config, network)
+
+
+def trained_in_float32(network: nn.Module) -> None:
+    """Turn trained parameters to float32 in place: an update of 2e-5 would vanish in bfloat16."""
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)

@@ -1,0 +1,64 @@
+"""Tables of a report: predictions beside labels, and the official score of groups, codecs and bitrate classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from cvqa_models.metrics.group_score import GroupScore, Thresholds, evaluate
+from cvqa_models.types import VideoRecord
+
+# Inside one codec a group has only its rungs, so the official sizes would leave no group; three points can rank.
+SMALLEST = Thresholds(srocc=3, plcc=3, krocc=3)
+COEFFICIENTS = ["srocc", "plcc", "krocc"]
+
+
+def join(records: Sequence[VideoRecord], scores: Mapping[str, float]) -> pd.DataFrame:
+    """Return one row per record that has a score: its table fields, `mos` and `score`.
+
+    Raises:
+        ValueError: If no record has a score.
+    """
+    rows = [
+        {
+            "video_id": record.video_id,
+            "group": record.group,
+            "reference": record.reference,
+            "codec": record.codec or "unknown",
+            "preset": record.preset,
+            "bitrate_kbps": record.bitrate_kbps,
+            "mos": record.mos,
+            "score": scores[record.video_id],
+        }
+        for record in records
+        if record.video_id in scores
+    ]
+    if not rows:
+        raise ValueError("No video of the table has a prediction; give the predictions that belong to this table.")
+    frame = pd.DataFrame(rows)
+    frame["bitrate class"] = bitrate_class(frame)
+    return frame
+
+
+def bitrate_class(frame: pd.DataFrame) -> pd.Series:
+    """Return `low`, `mid` or `high` per row: the thirds of the bitrates of its group (ours); `unknown` without one."""
+    rank = frame.groupby("group")["bitrate_kbps"].rank(pct=True)
+    third = pd.cut(rank, [0, 1 / 3, 2 / 3, 1], labels=["low", "mid", "high"])
+    return third.astype(object).where(rank.notna(), "unknown")
+
+
+def group_table(score: GroupScore) -> pd.DataFrame:
+    """Return group, size and coefficients, one row per group."""
+    return pd.DataFrame(
+        [{"group": g.group, "videos": g.n, **{c: getattr(g, c) for c in COEFFICIENTS}} for g in score.groups]
+    )
+
+
+def class_table(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the group score inside each value of `column`, groups of at least three videos counted."""
+    rows = []
+    for value, part in frame.groupby(column):
+        score = evaluate(part["group"].tolist(), part["mos"].to_numpy(), part["score"].to_numpy(), thresholds=SMALLEST)
+        rows.append({column: value, "videos": len(part), **{c: getattr(score, c) for c in [*COEFFICIENTS, "result"]}})
+    return pd.DataFrame(rows)

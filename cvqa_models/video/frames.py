@@ -1,0 +1,227 @@
+"""Which frames a view takes: arithmetic on a timeline, without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+Sampling = Literal["even", "official"]
+
+# Timestamps are rounded to a container's time base; a frame this close before a second still begins it.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a frame rule may know of a video.
+
+    Attributes:
+        num_frames: Frames that the decoder delivers, at least 1.
+        fps: Mean frames per second, 0 if unknown.
+        times: Time of each frame in seconds, the first at 0, rising; length `num_frames`.
+    """
+
+    num_frames: int
+    fps: float
+    times: tuple[float, ...]
+
+
+class FrameRule(Protocol):
+    """Chooses N clips of T frames."""
+
+    @property
+    def num_clips(self) -> int:
+        """Return N."""
+        ...
+
+    @property
+    def clip_length(self) -> int:
+        """Return T."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Return the short name of the rule, for cache keys."""
+        ...
+
+    @property
+    def random(self) -> bool:
+        """Return whether training draws at random."""
+        ...
+
+    def indices(self, timeline: Timeline, rng: np.random.Generator | None) -> Indices:
+        """Return frame indices, shape (N, T); without `rng`, in evaluation, always the same ones."""
+        ...
+
+
+@dataclass(frozen=True)
+class KeyFrames:
+    """One frame a second, each a clip of length 1.
+
+    Attributes:
+        count: Frames per video. A longer video gives `count` of its seconds, evenly spread; a shorter one repeats its
+            last.
+        sampling: `even` takes the first frame at or after each full second by its timestamp. `official` repeats
+            RQ-VQA: index k * round(fps) for the first `count` seconds, whatever comes after.
+    """
+
+    count: int = 8
+    sampling: Sampling = "even"
+    clip_length: ClassVar[int] = 1
+    random: ClassVar[bool] = False
+
+    @property
+    def num_clips(self) -> int:
+        """Return the number of frames."""
+        return self.count
+
+    @property
+    def key(self) -> str:
+        """Return the short name of the rule."""
+        return f"key{self.count}{_suffix(self.sampling)}"
+
+    def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> Indices:
+        """Return frame indices, shape (count, 1)."""
+        return _seconds(timeline, self.count, self.sampling).reshape(-1, 1)
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Clips that begin with a second of the video.
+
+    Attributes:
+        count: Chunks per video, chosen and repeated as `KeyFrames` does.
+        length: Frames per chunk; past the end the last frame repeats.
+        fps: None takes consecutive frames; a rate takes `length` frames at that rate by timestamps.
+        sampling: `official` repeats RQ-VQA: chunk k starts at frame k * round(fps), and only whole seconds count.
+    """
+
+    count: int = 8
+    length: int = 32
+    fps: float | None = None
+    sampling: Sampling = "even"
+    random: ClassVar[bool] = False
+
+    @property
+    def num_clips(self) -> int:
+        """Return the number of chunks."""
+        return self.count
+
+    @property
+    def clip_length(self) -> int:
+        """Return the frames per chunk."""
+        return self.length
+
+    @property
+    def key(self) -> str:
+        """Return the short name of the rule."""
+        rate = "" if self.fps is None else f"@{self.fps:g}"
+        return f"chunk{self.count}x{self.length}{rate}{_suffix(self.sampling)}"
+
+    def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> Indices:
+        """Return frame indices, shape (count, length)."""
+        whole_only = self.sampling == "official"
+        starts = _seconds(timeline, self.count, self.sampling, whole_only=whole_only)
+        if self.fps is None:
+            chosen: Indices = starts[:, None] + np.arange(self.length)
+        else:
+            times = np.asarray(timeline.times)
+            wanted = times[starts][:, None] + np.arange(self.length) / self.fps
+            chosen = np.searchsorted(times, wanted - TOLERANCE)
+        chosen[chosen >= timeline.num_frames] = timeline.num_frames - 1
+        return chosen
+
+
+@dataclass(frozen=True)
+class UniformClips:
+    """Clips in equal segments of the video (FAST-VQA, DOVER, COVER).
+
+    Attributes:
+        count: Segments, each with one clip.
+        length: Frames per clip.
+        stride: Step between the frames of a clip.
+        random: Whether training draws the place of a clip inside its segment; evaluation takes the middle.
+        sampling: `official` repeats the authors: whole-number segments, a random place in them also in evaluation
+            (seeded by the video's length), and frames past the end wrap around to its start.
+    """
+
+    count: int
+    length: int
+    stride: int = 1
+    random: bool = False
+    sampling: Sampling = "even"
+
+    @property
+    def num_clips(self) -> int:
+        """Return the number of clips."""
+        return self.count
+
+    @property
+    def clip_length(self) -> int:
+        """Return the frames per clip."""
+        return self.length
+
+    @property
+    def key(self) -> str:
+        """Return the short name of the rule."""
+        drawn = "-random" if self.random else ""
+        return f"clip{self.count}x{self.length}s{self.stride}{drawn}{_suffix(self.sampling)}"
+
+    def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> Indices:
+        """Return frame indices, shape (count, length)."""
+        total = timeline.num_frames
+        if self.sampling == "official":
+            # The authors draw from numpy's legacy global generator; the same stream, but seeded.
+            randint = np.random.RandomState(total).randint
+            return official_segments(total, self.count, self.length, self.stride, randint)
+        steps = np.arange(self.length) * self.stride
+        segment = total / self.count
+        slack = max(0.0, segment - (steps[-1] + 1))
+        place = 0.5 if rng is None or not self.random else rng.random(self.count)
+        starts = np.arange(self.count) * segment + place * slack
+        starts = np.minimum(starts, max(0, total - 1 - steps[-1]))
+        chosen: Indices = starts.astype(np.int64)[:, None] + steps
+        return chosen.clip(max=total - 1)
+
+
+def official_segments(
+    total: int, count: int, length: int, stride: int, randint: Callable[[int, int, int], Indices]
+) -> Indices:
+    """Return FAST-VQA's frame indices, shape (count, length).
+
+    Args:
+        total: Frames of the video.
+        count: Segments.
+        length: Frames per segment.
+        stride: Step between them.
+        randint: Draws (low, high, size) whole numbers, high exclusive; called once if segments leave room.
+    """
+    segment = total // count
+    room = segment - length * stride
+    place = randint(0, room, count) if room > 0 else np.zeros(count, dtype=np.int64)
+    starts = np.arange(count) * segment + place
+    return ((starts[:, None] + np.arange(length) * stride) % total).astype(np.int64)
+
+
+def _seconds(timeline: Timeline, count: int, sampling: Sampling, *, whole_only: bool = False) -> Indices:
+    """Return the first frames of `count` seconds; the last one repeats if there are fewer."""
+    if sampling == "official":
+        step = round(timeline.fps)
+        if step == 0:
+            return np.zeros(count, dtype=np.int64)
+        total = timeline.num_frames // step if whole_only else -(-timeline.num_frames // step)
+        return np.minimum(np.arange(count), max(total - 1, 0)) * step
+    times = np.asarray(timeline.times)
+    starts = np.searchsorted(times, np.arange(int(times[-1] + TOLERANCE) + 1) - TOLERANCE)
+    if len(starts) > count:
+        return starts[np.linspace(0, len(starts) - 1, count).round().astype(np.int64)]
+    return starts[np.minimum(np.arange(count), len(starts) - 1)]
+
+
+def _suffix(sampling: Sampling) -> str:
+    return "" if sampling == "even" else "-official"

@@ -1,0 +1,250 @@
+"""Weights on disk: a name becomes a file, a file becomes tensors, and tensors fit a network exactly or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import shutil
+import urllib.error
+import urllib.request
+import warnings
+import weakref
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+Rename = Callable[[str], str | None] | Mapping[str, str]
+
+FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
+CONTAINERS = ("state_dict", "model_state", "model")  # where training scripts put the tensors beside their own records
+HUB = "https://huggingface.co"
+
+_digests: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A weights file that its authors offer; `checkpoints/README.md` has its licence and size.
+
+    Attributes:
+        file: Name under `checkpoints/`.
+        url: Where the authors offer it.
+        sha256: Expected digest, or None where it is not known.
+    """
+
+    file: str
+    url: str
+    sha256: str | None = None
+
+
+PUBLISHED = {
+    "slowfast_r50_k400": Published(
+        "SLOWFAST_8x8_R50.pyth",
+        "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth",
+    ),
+    "swin_base_384_in22k": Published(
+        "swin_base_patch4_window12_384.ms_in22k.safetensors",
+        f"{HUB}/timm/swin_base_patch4_window12_384.ms_in22k/resolve/main/model.safetensors",
+    ),
+    "clip_vit_l14_openai": Published(
+        "clip_vit_l14_openai.safetensors",
+        f"{HUB}/timm/vit_large_patch14_clip_224.openai/resolve/main/open_clip_model.safetensors",
+    ),
+    "uvq_compressionnet": Published(
+        "uvq_compressionnet.pt",
+        "https://github.com/google/uvq/raw/main/uvq_pytorch/checkpoint/compressionnet_pytorch_statedict.pt",
+    ),
+}
+
+
+def published(name: str) -> Published | None:
+    """Return what `name` stands for: a row of `PUBLISHED`, or `timm/MODEL.TAG` for any model on timm's hub."""
+    if name.startswith("timm/"):
+        return Published(f"{name}.safetensors", f"{HUB}/{name}/resolve/main/model.safetensors")
+    return PUBLISHED.get(name)
+
+
+def resolve(weights: str | Path) -> Path:
+    """Return the file that `weights` means: a path, a file in `$CVQA_WEIGHTS` or `checkpoints/`, or a known name.
+
+    Raises:
+        FileNotFoundError: If there is none; the message says where the file comes from and which command fetches it.
+    """
+    known = published(str(weights))
+    relative = known.file if known else str(weights)
+    given = os.environ.get("CVQA_WEIGHTS")
+    folders = [Path(given), FOLDER] if given else [FOLDER]
+    candidates = [Path(relative).expanduser(), *(folder / relative for folder in folders)]
+    for path in candidates:
+        if path.is_file():
+            return path
+    if known:
+        raise FileNotFoundError(
+            f"weights '{weights}' need the file '{candidates[-1]}', published at {known.url}; "
+            f"fetch it with `cvqa systems --fetch {weights}` or set weights to null for an untrained network"
+        )
+    raise FileNotFoundError(
+        f"weights '{weights}' are neither a file, nor a file in {' or '.join(map(str, folders))}, nor one of the names "
+        f"{', '.join(PUBLISHED)} or timm/MODEL.TAG; see checkpoints/README.md"
+    )
+
+
+def fetch(name: str, folder: Path = FOLDER) -> Path:
+    """Download the published weights `name` into `folder`, check their digest, and return the file.
+
+    The only function of the package that opens a network connection for weights; no constructor calls it.
+
+    Raises:
+        FileNotFoundError: If the address cannot be reached.
+        ValueError: If nothing is published under `name`, or the download is cut short or has another digest.
+    """
+    known = published(name)
+    if known is None:
+        raise ValueError(f"no weights are published as '{name}'; known are {', '.join(PUBLISHED)} and timm/MODEL.TAG")
+    target = folder / known.file
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".part")
+    try:
+        with urllib.request.urlopen(known.url) as response, partial.open("wb") as file:
+            length = response.headers["Content-Length"]
+            shutil.copyfileobj(response, file)
+    except urllib.error.URLError as error:
+        raise FileNotFoundError(
+            f"{known.url} cannot be reached ({error.reason}); put the file at '{target}'"
+        ) from error
+    size, found = partial.stat().st_size, _file_sha256(partial)
+    if int(length or size) != size or known.sha256 not in (None, found):
+        partial.unlink()
+        raise ValueError(
+            f"{known.url} gave {size} bytes with sha256 {found}, expected {length or 'any number of'} bytes "
+            f"with {known.sha256 or 'any sha256'}; nothing was kept, try again"
+        )
+    partial.replace(target)
+    return target
+
+
+def _file_sha256(path: Path) -> str:
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Return the tensors in `path`, a safetensors file or a torch file without pickled code, on the CPU.
+
+    Raises:
+        ValueError: If the file is truncated, is a TorchScript program, would run code, or holds no table of tensors.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of old formats and programs; the errors below say more
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"'{path}' is damaged or holds pickled code that would run on loading; "
+            "save its state dict alone, or as safetensors"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"'{path}' is not a complete file of tensors; fetch it again, and where its authors publish a "
+            "TorchScript program, such as OpenAI's CLIP archives, use the safetensors file of the same weights"
+        ) from error
+    for key in CONTAINERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        raise ValueError(f"'{path}' holds no state dict at its top or under {', '.join(CONTAINERS)}")
+    return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"'{path}' is not a complete safetensors file; fetch it again") from error
+    return tensors
+
+
+def load_exact(
+    module: nn.Module,
+    source: str | Path | Mapping[str, Tensor],
+    *,
+    rename: Rename | None = None,
+    prefix: str = "",
+    unused: Collection[str] = (),
+) -> None:
+    """Fill every parameter and persistent buffer of `module` from `source`; no key may be missing or left over.
+
+    Args:
+        module: Network to fill in place.
+        source: Path or known name of weights, or their tensors.
+        rename: Key in the source -> key in the module; a callable may answer None to leave a key out, a table leaves
+            the keys that it does not list as they are.
+        prefix: Part of the source that belongs to the module, cut off before `rename`; other keys are not looked at.
+        unused: Renamed keys that the source may hold and the module does not build, such as a classifier.
+
+    Raises:
+        FileNotFoundError: If the file is not there.
+        ValueError: If keys are missing or unexpected, or a shape differs; the message names them.
+    """
+    tensors = source if isinstance(source, Mapping) else read(resolve(source))
+    renamed = {
+        new: tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefix) and (new := _new_key(key.removeprefix(prefix), rename)) is not None
+    }
+    expected = module.state_dict()
+    problems = {
+        "missing": [key for key in expected if key not in renamed],
+        "unexpected": [key for key in renamed if key not in expected and key not in set(unused)],
+        "of another shape": [
+            f"{key} {tuple(renamed[key].shape)} for {tuple(tensor.shape)}"
+            for key, tensor in expected.items()
+            if key in renamed and renamed[key].shape != tensor.shape
+        ],
+    }
+    found = [f"{len(keys)} {kind} ({', '.join(keys[:3])})" for kind, keys in problems.items() if keys]
+    if found:
+        name = "the given tensors" if isinstance(source, Mapping) else f"weights '{source}'"
+        raise ValueError(
+            f"{name} do not fit {type(module).__name__}: keys {'; '.join(found)}; "
+            "give the file of this network, or change its arguments to those of the file"
+        )
+    module.load_state_dict({key: renamed[key] for key in expected})
+
+
+def _new_key(key: str, rename: Rename | None) -> str | None:
+    if rename is None:
+        return key
+    return rename(key) if callable(rename) else rename.get(key, key)
+
+
+def digest(module: nn.Module) -> str:
+    """Return the sha256, in hex, over the names, types, shapes and bytes of all parameters and buffers of `module`.
+
+    Equal for equal weights in any process and on any device. A second call on unchanged weights costs nothing.
+    """
+    tensors = dict(sorted([*module.named_parameters(), *module.named_buffers()]))
+    state = tuple((name, tensor.data_ptr(), tensor._version) for name, tensor in tensors.items())
+    known = _digests.get(module)
+    if known and known[0] == state:
+        return known[1]
+    sha = hashlib.sha256()
+    for name, tensor in tensors.items():
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sha.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    _digests[module] = (state, sha.hexdigest())
+    return sha.hexdigest()

@@ -1,0 +1,67 @@
+"""The authors' samplers of COVER, DOVER and FAST-VQA, draw by draw, and how our own rules put them together."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from cvqa_models.video.frames import Timeline, UniformClips, official_segments
+from cvqa_models.video.pixels import Fragments
+from cvqa_models.video.spliced import Spliced
+from tests.parity.fill import clip
+from tests.parity.summary import reference
+
+RECORDED = reference("cover_sampling")
+SETTING = "fsize_t,fragments_t,interval,num_clips"
+SINGLE = [case for case in RECORDED["temporal"] if SETTING in case]
+JOINT = [case for case in RECORDED["temporal"] if SETTING not in case]
+
+
+def timeline(frames: int) -> Timeline:
+    return Timeline(frames, 25.0, tuple(index / 25 for index in range(frames)))
+
+
+@pytest.mark.parametrize("case", SINGLE, ids=lambda case: f"{case['name']} {case['num_frames']}")
+def test_segments(case) -> None:
+    length, segments, stride, clips = case[SETTING]
+    randint = np.random.RandomState(42).randint
+    draws = [official_segments(case["num_frames"], segments, length, stride, randint) for _ in range(clips)]
+    assert np.concatenate(draws).reshape(-1).tolist() == case["indices"]
+
+
+@pytest.mark.parametrize("case", JOINT, ids=lambda case: str(case["num_frames"]))
+def test_three_branches_draw_from_one_stream(case) -> None:
+    randint = np.random.RandomState(42).randint
+    for name, length in (("semantic", 1), ("technical", 2), ("aesthetic", 2)):
+        indices = official_segments(case["num_frames"], 20, length, 2, randint)
+        assert indices.reshape(-1).tolist() == case["indices"][name]
+
+
+@pytest.mark.parametrize("frames", [1, 10, 19, 45, 59, 240, 300])
+def test_our_rule_is_theirs_with_a_seed_per_video(frames: int) -> None:
+    rule = Spliced(UniformClips(20, 2, 2, sampling="official"))
+    theirs = official_segments(frames, 20, 2, 2, np.random.RandomState(frames).randint)
+    assert rule.indices(timeline(frames)).tolist() == [theirs.reshape(-1).tolist()]
+
+
+def test_a_second_draw_differs_where_there_is_room() -> None:
+    randint = np.random.RandomState(42).randint
+    assert (official_segments(300, 20, 2, 2, randint) != official_segments(300, 20, 2, 2, randint)).any()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in RECORDED["fragments"] if case["aligned"] == case["out_shape"][1]],
+    ids=lambda case: case["input"],
+)
+def test_fragments(case) -> None:
+    size = [int(number) for number in case["input"].split("[")[1].split("]")[0].split(",")]
+    frames = (clip(size, 7) * 256).to(torch.uint8)
+    rule = Fragments(sampling="official")
+    places = rule.draw(*size[2:], 0, None)
+    spliced = np.stack([rule.cut(frame, places) for frame in frames.permute(1, 2, 3, 0).numpy()])
+    view = np.ascontiguousarray(spliced.transpose(3, 0, 1, 2))
+    assert hashlib.sha256(view.tobytes()).hexdigest() == case["sha256_uint8"]

@@ -1,0 +1,130 @@
+"""A tiny configuration of every branch: class path -> constructor arguments. A new branch adds a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cvqa_models.nn.lora import Lora
+from cvqa_models.nn.mplug_owl2 import MplugOwl2Config
+
+MPLUG_OWL2 = MplugOwl2Config(
+    image_size=28,
+    vision_dim=16,
+    vision_hidden=24,
+    vision_layers=1,
+    vision_heads=2,
+    num_queries=2,
+    abstractor_hidden=24,
+    abstractor_layers=1,
+    abstractor_heads=2,
+    vocabulary=64,
+    dim=16,
+    hidden=24,
+    layers=2,
+    heads=2,
+)
+LLAVA = {
+    "text_config": {
+        "model_type": "llama",
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": 64,
+    },
+    "vision_config": {
+        "model_type": "clip_vision_model",
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    },
+}
+
+TINY: dict[str, dict[str, Any]] = {
+    "cvqa_models.branches.clip.Clip": {
+        "name": "ViT-B-16",
+        "num_frames": 2,
+        "dim": 16,
+        "vision": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16},
+    },
+    "cvqa_models.branches.compression.Compression": {
+        "num_chunks": 2,
+        "height": 192,
+        "width": 448,
+        "grid": (2, 2),
+        "net_width": 0.05,
+        "features": 4,
+    },
+    "cvqa_models.branches.slowfast.SlowFast": {
+        "pathway": "both",
+        "num_chunks": 2,
+        "length": 4,
+        "size": 32,
+        "depth": (1, 1, 1, 1),
+        "width": 4,
+        "ratio": 2,
+    },
+    "cvqa_models.branches.swin.Swin": {
+        "name": "swin_tiny_patch4_window7_224",
+        "num_frames": 2,
+        "size": 32,
+        "args": {"embed_dim": 8, "depths": [1, 2], "num_heads": [1, 2], "window_size": 4},
+    },
+    "cvqa_models.branches.timm.Timm": {"name": "test_vit", "num_frames": 2, "size": 32},
+    "cvqa_models.branches.clip_frames.ClipFrames": {
+        "frames": 4,
+        "size": 30,
+        "width": 16,
+        "depth": 2,
+        "heads": 2,
+        "patch": 8,
+        "dim": 8,
+    },
+    "cvqa_models.branches.convnext3d.ConvNeXt3DMap": {"moments": 3, "size": 32, "depths": (1, 2), "dims": (4, 8)},
+    "cvqa_models.branches.fastvqa.FastVqa": {
+        "clips": 2,
+        "length": 8,
+        "grid": (4, 4),
+        "patch": 16,
+        "width": 8,
+        "depths": (2, 1),
+        "heads": (1, 2),
+    },
+    "cvqa_models.branches.liqe.Liqe": {"count": 2, "window": 64, "width": 16, "depth": 1, "heads": 2},
+    "cvqa_models.branches.swin3d.Swin3DMap": {
+        "moments": 3,
+        "grid": (2, 2),
+        "patch": 16,
+        "width": 8,
+        "depths": (2, 1),
+        "heads": (1, 2),
+    },
+    "cvqa_models.branches.swin_attention.SwinAttention": {
+        "name": "swin_tiny_patch4_window7_224",
+        "num_frames": 2,
+        "size": 32,
+        "args": {"embed_dim": 8, "depths": [1, 2], "num_heads": [1, 2], "window_size": 4},
+        "head_dim": 4,
+    },
+    "cvqa_models.branches.hvs5m.HvsMotion": {"num_chunks": 2, "depth": (1, 1, 1, 1), "width": 8},
+    "cvqa_models.branches.hvs5m.HvsSpatial": {"name": "test_convnext", "num_chunks": 1},
+    "cvqa_models.branches.resnet50_stats.ResNet50Stats": {"name": "test_resnet", "num_frames": 2},
+    "cvqa_models.branches.qalign.QAlign": {"config": MPLUG_OWL2, "count": 2, "dtype": "float32"},
+    "cvqa_models.branches.qalign.QAlignLevels": {
+        "config": MPLUG_OWL2,
+        "count": 2,
+        "local": (2, 2),
+        "lora": Lora(rank=2, alpha=4),
+        "dtype": "float32",
+    },
+    "cvqa_models.branches.lmm_levels.LmmLevels": {
+        "untrained": LLAVA,
+        "count": 2,
+        "lora": Lora(rank=2, alpha=4),
+        "dtype": "float32",
+    },
+}

@@ -1,0 +1,244 @@
+"""`cvqa extract`: one decode, resumable to the byte, sharded, and measured tables as features."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from cvqa_models.branches.base import Branch
+from cvqa_models.branches.table import Table
+from cvqa_models.commands import extract as module
+from cvqa_models.commands.extract import extract, extract_features, extract_table, parse_shard
+from cvqa_models.data.dataset import load_batch
+from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.types import VideoRecord
+from cvqa_models.video.frames import KeyFrames
+from cvqa_models.video.pixels import Crop, Resize
+from cvqa_models.video.reader import ReadOptions
+from cvqa_models.video.view import View
+from tests.unit.data.footage import make_videos
+
+OPTIONS = ReadOptions()
+
+
+class Mean(Branch):
+    """A frozen projection of the mean colour of each key frame."""
+
+    def __init__(self, count: int = 2, *, frozen: bool = True, view: View | None = None) -> None:
+        super().__init__(view or View(KeyFrames(count=count), Resize(8, 8)), 5, frozen=frozen)
+        torch.manual_seed(count)
+        self.layer = torch.nn.Linear(3, 5)
+        self.calls = 0
+
+    def tokens(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.layer(x.float().mean((3, 4, 5)) / 255)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> list[VideoRecord]:
+    return make_videos(tmp_path / "videos", 4)
+
+
+def test_cached_tokens_equal_computed_ones(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    branches = {"two": Mean(2).eval(), "three": Mean(3).eval()}
+    demands = {name: branch.demand for name, branch in branches.items()}
+    store = FeatureStore(tmp_path / "store", OPTIONS.key)
+    result = extract_features(branches, videos, store, OPTIONS)
+    assert (result.written, result.present, result.broken) == (4, 0, [])
+    cached = load_batch(videos, demands, store, OPTIONS)
+    decoded = load_batch(videos, demands, None, OPTIONS)
+    for name, branch in branches.items():
+        expected = branch.tokens(decoded.views[branch.view.key])
+        torch.testing.assert_close(cached.features[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_one_decode_serves_all_branches_and_only_what_is_missing(
+    tmp_path: Path, videos: list[VideoRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def spy(path: str, views: list[View], options: ReadOptions, reference: str | None) -> object:
+        asked.append([view.key for view in views])
+        return original(path, views, options, reference=reference)
+
+    original = module.iter_clips
+    monkeypatch.setattr(module, "iter_clips", spy)
+    store = FeatureStore(tmp_path / "store", OPTIONS.key)
+    two, three = Mean(2), Mean(3)
+    extract_features({"two": two}, videos[:1], store, OPTIONS)
+    extract_features({"two": two, "three": three, "again": three}, videos[:2] * 2, store, OPTIONS)
+    assert asked == [[two.view.key], [three.view.key], [two.view.key, three.view.key]]
+    assert extract_features({"two": two, "three": three}, videos[:2], store, OPTIONS).present == 2
+
+
+def test_the_header_says_how_features_were_made(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    branch = Mean(2)
+    store = FeatureStore(tmp_path / "store", OPTIONS.key)
+    extract_features({"two": branch}, videos[:1], store, OPTIONS)
+    assert branch.demand.cache_key is not None
+    about = store.metadata(branch.demand.cache_key, "v0")
+    assert about["view"] == branch.view.key
+    assert about["reading"] == OPTIONS.key
+    assert str(about["weights"]).startswith(branch.demand.cache_key.rsplit("-", 1)[1])
+    assert about["video_bytes"] == Path(str(videos[0].path)).stat().st_size
+    assert str(about["branch"]).endswith(".Mean")
+
+
+def test_shards_divide_the_work(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    whole, parts = (FeatureStore(tmp_path / name, OPTIONS.key) for name in ("whole", "parts"))
+    extract_features({"m": Mean()}, videos, whole, OPTIONS)
+    written = [extract_features({"m": Mean()}, videos, parts, OPTIONS, shard=(i, 3)).written for i in range(3)]
+    assert written == [2, 1, 1]
+    assert content(whole.root) == content(parts.root)
+
+
+def test_a_killed_run_continues_and_ends_with_the_same_bytes(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from tests.unit.commands.test_extract import FeatureStore, Mean, OPTIONS, VideoRecord, extract_features\n"
+        "class Slow(Mean):\n"
+        "    def tokens(self, x):\n"
+        "        time.sleep(0.5); return super().tokens(x)\n"
+        "Slow.__name__ = Slow.__qualname__ = 'Mean'; Slow.__module__ = sys.argv[3]\n"
+        "records = [VideoRecord(p.stem, str(p), 'g', 'r') for p in sorted(Path(sys.argv[1]).iterdir())]\n"
+        "extract_features({'m': Slow()}, records, FeatureStore(sys.argv[2], OPTIONS.key), OPTIONS)\n"
+    )
+    killed = FeatureStore(tmp_path / "killed", OPTIONS.key)
+    root = Path(__file__).resolve().parents[3]
+    words = [sys.executable, "-c", code, str(tmp_path / "videos"), str(killed.root)]
+    process = subprocess.Popen([*words, Mean.__module__], cwd=root)
+    deadline = time.monotonic() + 120
+    while not list(killed.root.rglob("*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    survived = len(list(killed.root.rglob("*.safetensors")))
+    assert 0 < survived < 4
+    result = extract_features({"m": Mean()}, videos, killed, OPTIONS)
+    assert (result.present, result.written) == (survived, 4 - survived)
+    whole = FeatureStore(tmp_path / "whole", OPTIONS.key)
+    extract_features({"m": Mean()}, videos, whole, OPTIONS)
+    assert content(killed.root) == content(whole.root)
+
+
+def test_broken_videos_end_the_run_or_are_counted(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    Path(str(videos[1].path)).write_bytes(b"")
+    store = FeatureStore(tmp_path / "store", OPTIONS.key)
+    with pytest.raises(ValueError, match=r"v1\.mp4' is empty"):
+        extract_features({"m": Mean()}, videos, store, OPTIONS)
+    result = extract_features({"m": Mean()}, videos, store, OPTIONS, skip_broken=True)
+    assert (result.written, result.present, result.broken) == (2, 1, ["v1"])
+
+
+def test_what_cannot_be_cached_is_refused(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    store = FeatureStore(tmp_path / "store", OPTIONS.key)
+    drawn = Mean(view=View(KeyFrames(count=1), Crop(8, random=True)))
+    for branch in (Mean(frozen=False), drawn):
+        with pytest.raises(ValueError, match="No branch can be cached"):
+            extract_features({"m": branch}, videos, store, OPTIONS)
+    with pytest.raises(ValueError, match="'v' has no file"):
+        extract_features({"m": Mean()}, [VideoRecord("v", None, "g", "r")], store, OPTIONS)
+
+
+def table(tmp_path: Path, text: str = "video_id,NR a,NR b,FR c\nv0,1,2,3\nv1,4,5,6\n") -> Path:
+    (tmp_path / "metrics.csv").write_text(text)
+    return tmp_path / "metrics.csv"
+
+
+def test_a_table_becomes_features(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    assert extract_table(path, ["NR *"], tmp_path / "store") == 2
+    branch = Table(str(path), columns=["NR *"])
+    assert branch.dim == 2
+    records = [VideoRecord(name, None, "g", "r") for name in ("v1", "v0")]
+    batch = load_batch(records, {"table": branch.demand}, FeatureStore(tmp_path / "store", OPTIONS.key), OPTIONS)
+    assert batch.features["table"].tolist() == [[[4.0, 5.0]], [[1.0, 2.0]]]
+
+
+def test_a_table_is_known_by_content_and_columns(tmp_path: Path) -> None:
+    first = Table(str(table(tmp_path)), columns=["NR *"]).demand.cache_key
+    assert first == Table(str(table(tmp_path)), columns=["NR b", "NR a"]).demand.cache_key
+    assert first != Table(str(table(tmp_path)), columns=["NR a"]).demand.cache_key
+    assert first != Table(str(table(tmp_path, "video_id,NR a,NR b\nv0,1,9\n")), columns=["NR *"]).demand.cache_key
+
+
+def test_a_table_computes_nothing(tmp_path: Path) -> None:
+    branch = Table(str(table(tmp_path)), columns=["FR c"])
+    with pytest.raises(ValueError, match="cannot be computed from frames; run `cvqa extract --from-table"):
+        branch.tokens(torch.zeros(1, 1, 3, 1, 8, 8, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"no column that matches 'XR \*'"):
+        Table(str(table(tmp_path)), columns=["XR *"])
+    with pytest.raises(FileNotFoundError, match="no table"):
+        Table(str(tmp_path / "absent.csv"), columns=["NR *"])
+    with pytest.raises(ValueError, match="row 1: `NR a` is 'nan'"):
+        extract_table(table(tmp_path, "video_id,NR a\nv0,nan\n"), ["NR a"], tmp_path / "store")
+
+
+def test_the_command_takes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extract(from_table=table(tmp_path), columns=["FR c"], store=tmp_path / "store")
+    assert "2 videos written to" in capsys.readouterr().out
+
+
+def test_shards_are_counted_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    assert (parse_shard("1/4"), parse_shard("4/4"), parse_shard(None)) == ((0, 4), (3, 4), (0, 1))
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert parse_shard(None) == (1, 2)
+    for wrong in ("0/4", "5/4", "1", "a/b"):
+        with pytest.raises(ValueError, match=f"`--shard` is '{wrong}'; expected i/n"):
+            parse_shard(wrong)
+
+
+def test_arguments_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs `--columns` and `--store`"):
+        extract(from_table=table(tmp_path))
+    with pytest.raises(ValueError, match="Give `--config FILE"):
+        extract()
+    with pytest.raises(FileNotFoundError, match="no configuration"):
+        extract(config=[tmp_path / "absent.yaml"])
+    (tmp_path / "wrong.yaml").write_text("modell: {}\n")
+    with pytest.raises(ValueError, match="The configuration is not valid"):
+        extract(config=[tmp_path / "wrong.yaml"])
+
+
+@pytest.mark.filterwarnings("ignore:Attribute .* is an instance of `nn.Module`")
+def test_a_configuration_of_train_py_is_enough(
+    tmp_path: Path, videos: list[VideoRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(
+        "video_id,path\n" + "".join(f"{r.video_id},{os.path.relpath(str(r.path), tmp_path)}\n" for r in videos)
+    )
+    (tmp_path / "config.yaml").write_text(
+        f"""
+model:
+  class_path: cvqa_models.models.multibranch.MultiBranch
+  init_args:
+    loss: {{class_path: cvqa_models.losses.grouped.GroupLoss}}
+    branches:
+      timm:
+        class_path: cvqa_models.branches.timm.Timm
+        init_args: {{name: test_vit, num_frames: 2, size: 32, frozen: true}}
+data:
+  source: {{class_path: cvqa_models.data.manifest.Manifest, init_args: {{path: {manifest}}}}}
+trainer: {{max_epochs: 1, accelerator: cpu}}
+"""
+    )
+    with pytest.raises(ValueError, match="There is no store; give `--store FOLDER`"):
+        extract(config=[tmp_path / "config.yaml"])
+    extract(config=[tmp_path / "config.yaml"], store=tmp_path / "store", device="cpu")
+    assert "4 videos written" in capsys.readouterr().out

@@ -1,0 +1,133 @@
+"""`cvqa import`: every data set's own table becomes the canonical one."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from cvqa_models.commands.import_table import import_table
+from cvqa_models.data.manifest import Manifest, read_manifest
+from cvqa_models.types import VideoRecord
+
+TABLES = {
+    "cvqad": "codec,preset,sequence,crf,real_bitrate,bitrate,subjective_score\nx264,fast,a-2019,100,98,low,1.5\n",
+    "leha": "sequence,preset,codec,crf,comparison,real_bitrate,MOS\na,fast,x264,100,a_fast_1,98,1.5\n",
+    "kvq": "filename,score\ntrain/0001.mp4,1.5\n",
+    "dover-txt": "sub/v1.mp4, -1, -1, 1.5\n",
+    "konvid": "file_name,MOS\n123.mp4,1.5\n",
+    "ytugc": "vid,category,resolution,MOSFull,MOSChunk00\nGaming_720P-1,Gaming,720,1.5,1.4\n",
+    "lsvq": "name,height,width,mos,is_test\nyfcc/1_540s,360,640,1.5,True\n",
+    "maxwell": "v1.mp4, 0.2, 0.3, 1.5\n",
+    "qalign-json": '[{"img_path": "sub/v1.mp4", "gt_score": 1.5}]',
+}
+EXPECTED = {
+    "cvqad": ("x264_fast_a-2019_100", "a-2019/fast", "a", ""),
+    "leha": ("x264_fast_a_100", "a_fast_1", "a", ""),
+    "kvq": ("train/0001.mp4", "src", "train/0001.mp4", ""),
+    "dover-txt": ("sub/v1", "src", "sub/v1", ""),
+    "konvid": ("123", "src", "123", ""),
+    "ytugc": ("Gaming_720P-1", "src", "Gaming_720P-1", ""),
+    "lsvq": ("yfcc/1_540s", "src", "yfcc/1_540s", "test"),
+    "maxwell": ("v1", "src", "v1", ""),
+    "qalign-json": ("sub/v1", "src", "sub/v1", ""),
+}
+FILES = {
+    "cvqad": "x/enc_res_x264_fast_a-2019_100.webm",
+    "leha": "enc_res_x264_fast_a_100.mp4",
+    "kvq": "train/0001.mp4",
+    "dover-txt": "sub/v1.mp4",
+    "konvid": "123_centercrop_960x540_8s.mp4",
+    "ytugc": "Gaming_720P-1.mkv",
+    "lsvq": "yfcc/1_540s.mp4",
+    "maxwell": "v1.mp4",
+    "qalign-json": "sub/v1.mp4",
+}
+
+
+def convert(tmp_path: Path, format: str, text: str, **options: object) -> list[VideoRecord]:
+    src = tmp_path / "src.csv"
+    src.write_text(text)
+    import_table(format, src, out=tmp_path / "out" / "manifest.csv", **options)  # type: ignore[arg-type]
+    return read_manifest(tmp_path / "out" / "manifest.csv")
+
+
+@pytest.mark.parametrize("format", TABLES)
+def test_every_format(tmp_path: Path, format: str) -> None:
+    video = tmp_path / "videos" / FILES[format]
+    video.parent.mkdir(parents=True)
+    video.touch()
+    (record,) = convert(tmp_path, format, TABLES[format], videos=tmp_path / "videos")
+    assert (record.video_id, record.group, record.reference, record.split) == EXPECTED[format]
+    assert record.mos == 1.5
+    assert record.path is not None
+    assert Path(record.path).resolve() == video.resolve()
+
+
+def test_other_targets_stay_in_the_table(tmp_path: Path) -> None:
+    convert(tmp_path, "maxwell", TABLES["maxwell"])
+    (record,) = Manifest(str(tmp_path / "out/manifest.csv"), target="technical").records()
+    assert record.mos == 0.3
+
+
+def test_any_csv_by_its_columns(tmp_path: Path) -> None:
+    text = "name,DMOS,scene,enc,std\na,30,s1,x264,2\nb,60,s1,x265,3\nc,,s2,x265,3\n"
+    columns = ["video_id=name", "mos=DMOS", "reference=scene", "codec=enc"]
+    records = convert(tmp_path, "csv", text, columns=columns, higher_is_better=False, group_by=["scene"])
+    assert [(r.video_id, r.mos, r.group, r.codec) for r in records[:2]] == [
+        ("a", -30.0, "s1", "x264"),
+        ("b", -60.0, "s1", "x265"),
+    ]
+    assert math.isnan(records[2].mos)
+    assert (tmp_path / "out/manifest.csv").read_text().splitlines()[0].endswith("split,weight,name,DMOS,scene,enc,std")
+
+
+def test_a_set_without_groups_is_one_group_with_a_name(tmp_path: Path) -> None:
+    (record,) = convert(tmp_path, "maxwell", TABLES["maxwell"], name="maxwell")
+    assert record.group == "maxwell"
+
+
+def test_the_summary_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    convert(tmp_path, "kvq", "filename,score\na.mp4,1\nb.mp4,\n")
+    assert "2 videos in 1 groups, 2 references; 0 have a file, 1 have no score" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "options", "message"),
+    [
+        ("kvqq", "", {}, r"The format is 'kvqq' \(near: 'kvq'\); expected one of cvqad, dover-txt, konvid"),
+        ("kvq", "filename;score\na;1\n", {}, "separated by semicolons"),
+        ("kvq", "filename,score\na,1\na,2\n", {}, r"'a' stands twice \(1 such rows\)"),
+        ("kvq", 'filename,score\na,"1,5"\n', {}, "row 1: `mos` is '1,5', expected a finite number; write decimals"),
+        ("dover-txt", "a.mp4, -1, -1, 3,5\n", {}, "line 1 has 5 cells, expected 4"),
+        ("konvid", "name,MOS\na,1\n", {}, "no column 'file_name'"),
+        ("qalign-json", '[{"image": "a"}]', {}, "is no list of objects with `img_path`"),
+        ("csv", "name,x\na,1\n", {"columns": ["mos=x"]}, "expected video_id=COLUMN"),
+        ("csv", "name,x\na,1\n", {"columns": ["video_id=name", "score=x"]}, "expected video_id=COLUMN"),
+        ("csv", "name,x\na,1\n", {"columns": ["video_id=nam"]}, r"no column 'nam' \(near: 'name'\)"),
+        ("kvq", "filename,score\na,1\n", {"group_by": ["scene"]}, "`--group_by` names 'scene'"),
+    ],
+)
+def test_bad_tables_are_refused(
+    tmp_path: Path, format: str, text: str, options: dict[str, list[str]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path, format, text, **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.json"):
+        import_table("qalign-json", tmp_path / "absent.json", out=tmp_path / "m.csv")
+
+
+def test_videos_that_do_not_match_are_refused_or_left_out(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/0001.mp4").touch()
+    text = "filename,score\n0001.mp4,1\n0002.mp4,2\n"
+    with pytest.raises(ValueError, match=r"1 of 2 labels have no video: '0002'"):
+        convert(tmp_path, "kvq", text, videos=tmp_path / "videos")
+    assert [r.video_id for r in convert(tmp_path, "kvq", text, videos=tmp_path / "videos", partial=True)] == [
+        "0001.mp4"
+    ]

@@ -1,0 +1,198 @@
+"""The data module under a real trainer: whole groups, every video once, the order of a resumed run."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from cvqa_models.data.datamodule import GroupDataModule
+from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.splits import Split
+from cvqa_models.types import Batch, Demand, VideoRecord
+from cvqa_models.video.frames import KeyFrames
+from cvqa_models.video.pixels import Crop, Resize
+from cvqa_models.video.view import View
+from tests.unit.data.footage import make_videos
+
+VIEW = View(KeyFrames(count=1), Resize(4, 4))
+
+
+class Source:
+    """Six references with two groups each; groups have 3 to 8 videos."""
+
+    def records(self) -> list[VideoRecord]:
+        return [
+            VideoRecord(f"r{r}_{p}_{i}", None, f"r{r}/{p}", f"r{r}", mos=float(i))
+            for r in range(6)
+            for p in ("fast", "slow")
+            for i in range(3 + r if p == "fast" else 4)
+        ]
+
+
+class Listed:
+    """A source of given records."""
+
+    def __init__(self, records: list[VideoRecord]) -> None:
+        self.listed = records
+
+    def records(self) -> list[VideoRecord]:
+        return self.listed
+
+
+class Model(pl.LightningModule):
+    """Remembers which videos each step saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+        self.seen: list[tuple[str, list[str]]] = []
+
+    @property
+    def demands(self) -> dict[str, Demand]:
+        return {"a": Demand(VIEW, "key")}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.seen.append(("train", batch.video_id))
+        return self.layer(batch.features["a"]).mean()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.seen.append(("val", batch.video_id))
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[str]:
+        return batch.video_id
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    data = GroupDataModule(Source(), store=str(tmp_path / "store"))
+    assert isinstance(data.store, FeatureStore)
+    for record in Source().records():
+        data.store.write("key", record.video_id, torch.ones(1, 2), {"reading": data.options.key})
+    return str(tmp_path / "store")
+
+
+def trainer(tmp_path: Path, epochs: int = 1, **options: object) -> pl.Trainer:
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", message=".*num_workers.*|.*log_every_n_steps.*|.*checkpoint directory.*")
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    return pl.Trainer(default_root_dir=tmp_path, max_epochs=epochs, num_sanity_val_steps=0, **quiet, **options)  # type: ignore[arg-type]
+
+
+def test_steps_hold_whole_groups_and_evaluation_every_video(tmp_path: Path, store: str) -> None:
+    model = Model()
+    data = GroupDataModule(Source(), store=store, videos_per_group=None, split=Split(val=["r1"], test=["r2"]))
+    run = trainer(tmp_path)
+    run.fit(model, data)
+    sides = data.records()
+    trained = [names for side, names in model.seen if side == "train"]
+    assert sorted(name for names in trained for name in names) == sorted(r.video_id for r in sides["train"])
+    assert all(len({name.rsplit("_", 1)[0] for name in names}) == 1 for names in trained)
+    validated = [name for side, names in model.seen if side == "val" for name in names]
+    assert Counter(validated) == Counter(r.video_id for r in sides["val"])
+    predicted = [name for names in run.predict(model, data) or [] for name in names]
+    assert Counter(predicted) == Counter(r.video_id for r in sides["test"])
+
+
+def test_large_groups_are_capped_and_groups_share_a_step(tmp_path: Path, store: str) -> None:
+    model = Model()
+    data = GroupDataModule(Source(), store=store, videos_per_group=3, groups_per_batch=2, split=Split(val=["r1"]))
+    trainer(tmp_path).fit(model, data)
+    trained = [names for side, names in model.seen if side == "train"]
+    assert [len(names) for names in trained] == [6] * 5
+
+
+def test_a_resumed_run_sees_what_the_whole_run_saw(tmp_path: Path, store: str) -> None:
+    def fit(epochs: int, ckpt: str | None, **options: object) -> tuple[pl.Trainer, list[tuple[str, list[str]]]]:
+        model = Model()
+        data = GroupDataModule(Source(), store=store, videos_per_group=3, split=Split(val=["r1"]))
+        run = trainer(tmp_path, epochs, **options)
+        run.fit(model, data, ckpt_path=ckpt)
+        return run, [seen for seen in model.seen if seen[0] == "train"]
+
+    _, whole = fit(3, None, enable_checkpointing=False)
+    first, start = fit(2, None)
+    first.save_checkpoint(tmp_path / "two.ckpt")
+    _, rest = fit(3, str(tmp_path / "two.ckpt"), enable_checkpointing=False)
+    assert start + rest == whole
+    assert whole[:10] != whole[10:20]
+
+
+class Decoding(Model):
+    """Decodes a random view, and remembers what it saw of it."""
+
+    @property
+    def demands(self) -> dict[str, Demand]:
+        return {"a": Demand(View(KeyFrames(count=2), Crop(16, random=True)), None)}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        (view,) = batch.views.values()
+        self.seen.append((str(view.sum((1, 2, 3, 4, 5)).tolist()), batch.video_id))
+        return self.layer(view.float().mean((2, 3, 4, 5))).mean()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        return
+
+
+def test_workers_give_what_the_main_process_gives(tmp_path: Path) -> None:
+    videos = make_videos(tmp_path / "videos", 6)
+    records = [replace(video, reference=f"r{i // 2}", group=f"g{i // 2}") for i, video in enumerate(videos)]
+    seen = []
+    for workers in (0, 1):
+        model = Decoding()
+        data = GroupDataModule(Listed(records), num_workers=workers, split=Split(val=["r0"]))
+        trainer(tmp_path, 2, enable_checkpointing=False, limit_val_batches=0).fit(model, data)
+        seen.append(model.seen)
+    assert seen[0] == seen[1]
+    assert sorted(seen[0][:2]) != sorted(seen[0][2:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"videos_per_group": 1}, "`videos_per_group` is 1; expected at least 2"),
+        ({"groups_per_batch": 0}, "`groups_per_batch` is 0; expected at least 1"),
+        ({"videos_per_chunk": 0}, "`videos_per_chunk` is 0; expected at least 1"),
+    ],
+)
+def test_arguments_are_checked(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GroupDataModule(Source(), **arguments)  # type: ignore[arg-type]
+
+
+def test_without_a_trainer_there_is_nothing_to_ask() -> None:
+    with pytest.raises(ValueError, match="The data module has no trainer"):
+        GroupDataModule(Source()).setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("records", "split", "message"),
+    [
+        (
+            [VideoRecord("a", None, "g", "a"), VideoRecord("b", None, "g", "b")],
+            Split(val=["a"]),
+            "`mos` is missing for 1 of 1 train",
+        ),
+        (
+            [VideoRecord("a", None, "g", "a", 1.0), VideoRecord("b", None, "h", "b", 1.0)],
+            Split(val=["a"]),
+            "single video",
+        ),
+        ([VideoRecord(name, "x", "g", "a", 1.0) for name in "ab"], Split(val=0.0), "`split` leaves no video for 'val'"),
+        ([VideoRecord("a", None, "g", "a", 1.0)] * 2, Split(), "'Listed': 'a' stands twice in group 'g'"),
+    ],
+)
+def test_data_that_cannot_train_are_refused(
+    tmp_path: Path, records: list[VideoRecord], split: Split, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        trainer(tmp_path).fit(Model(), GroupDataModule(Listed(records), split=split))

@@ -1,0 +1,220 @@
+"""The training module: gradients, optimiser, schedule, and what a checkpoint holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from cvqa_models.video.frames import KeyFrames
+from cvqa_models.video.pixels import Resize
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from cvqa_models.branches.base import Branch
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.module import Recipe
+from cvqa_models.models.multibranch import MultiBranch
+from cvqa_models.types import Batch
+from cvqa_models.video.view import View
+
+
+class MeanColour(Branch):
+    """A linear map of an 8x8 frame: the smallest branch with weights and dropout-free gradients."""
+
+    def __init__(self, *, frozen: bool = False, seed: int = 0) -> None:
+        super().__init__(View(KeyFrames(2), Resize(8, 8)), 6, frozen=frozen)
+        self.linear = nn.Linear(192, 6)
+        nn.init.normal_(self.linear.weight, generator=torch.Generator().manual_seed(seed))
+
+    def tokens(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.linear(rearrange(x, "b n c t h w -> b n (c t h w)").float() / 255))
+
+
+def make_batch(videos: int = 12, groups: int = 2, seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    group = torch.arange(videos) % groups
+    return Batch(
+        video_id=[f"v{i}" for i in range(videos)],
+        group_name=[f"g{int(g)}" for g in group],
+        group=group,
+        mos=torch.randn(videos, generator=generator),
+        weight=torch.ones(videos),
+        views={
+            MeanColour().view.key: torch.randint(
+                0, 256, (videos, 2, 3, 1, 8, 8), generator=generator, dtype=torch.uint8
+            )
+        },
+    )
+
+
+def make_model(drop: list[str] | None = None, **recipe: object) -> MultiBranch:
+    torch.manual_seed(0)
+    branches: dict[str, Branch] = {"fixed": MeanColour(frozen=True, seed=1), "moving": MeanColour(seed=2)}
+    return MultiBranch(branches, GroupLoss(), recipe=Recipe(**recipe), drop=drop, hidden=8, dropout=0.0)  # type: ignore[arg-type]
+
+
+class Batches(pl.LightningDataModule):
+    def __init__(self, batches: list[Batch]) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.batches, batch_size=None)  # type: ignore[arg-type]
+
+    val_dataloader = train_dataloader
+
+
+def fit(model: MultiBranch, folder: Path, epochs: int = 2, **trainer: object) -> pl.Trainer:
+    runner = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        **trainer,  # type: ignore[arg-type]
+    )
+    runner.fit(model, datamodule=Batches([make_batch(seed=1), make_batch(seed=2)]))
+    return runner
+
+
+def gradients(model: MultiBranch, batch: Batch) -> tuple[float, dict[str, Tensor]]:
+    total, count = model.training_loss(model._features_for_training(batch), batch)
+    loss = total / count
+    loss.backward()
+    return float(loss.detach()), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("videos_per_pass", [1, 5, 12])
+def test_the_gradient_in_passes_equals_the_gradient_at_once(videos_per_pass: int) -> None:
+    at_once = gradients(make_model(), make_batch())
+    in_passes = gradients(make_model(videos_per_pass=videos_per_pass), make_batch())
+    assert in_passes[0] == pytest.approx(at_once[0], abs=1e-6)
+    assert in_passes[1].keys() == at_once[1].keys()
+    for name, gradient in at_once[1].items():
+        torch.testing.assert_close(in_passes[1][name], gradient, atol=1e-5, rtol=1e-5)
+
+
+def test_training_moves_what_is_trained_and_nothing_else(tmp_path: Path) -> None:
+    model = make_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fit(model, tmp_path, enable_checkpointing=False)
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if not name.startswith("branches.fixed.")}
+
+
+def test_frozen_branch_stays_in_eval_mode() -> None:
+    model = make_model().train()
+    assert not model.branches["fixed"].training
+    assert model.branches["moving"].training
+
+
+def test_optimiser_groups_have_the_stated_rates_and_decay(tmp_path: Path) -> None:
+    model = make_model(lr_head=1e-2, lr_backbone=1e-4, weight_decay=0.3)
+    rates = {}
+    for parameters, rate, decay, _ in model._parameter_groups():
+        for parameter in parameters:
+            name = next(n for n, p in model.named_parameters() if p is parameter)
+            rates[name] = (rate, decay)
+    assert rates["branches.moving.linear.weight"] == (1e-4, 0.3)
+    assert rates["branches.moving.linear.bias"] == (1e-4, 0.0)
+    assert rates["head.last.weight"] == (1e-2, 0.3)
+    assert rates["head.norms.0.weight"] == (1e-2, 0.0)
+    assert set(rates) == {name for name, p in model.named_parameters() if p.requires_grad}
+
+
+def test_a_branch_does_not_move_before_it_is_unfrozen(tmp_path: Path) -> None:
+    model = make_model(unfreeze_at={"moving": 1})
+    before = model.branches["moving"].linear.weight.clone()  # type: ignore[union-attr, operator]
+    seen: list[bool] = []
+
+    class Watch(pl.Callback):
+        def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            seen.append(torch.equal(model.branches["moving"].linear.weight, before))  # type: ignore[union-attr, arg-type]
+
+    fit(model, tmp_path, epochs=2, callbacks=[Watch()], enable_checkpointing=False)
+    assert seen == [True, False]
+
+
+def test_learning_rate_rises_then_falls_to_zero(tmp_path: Path) -> None:
+    model = make_model(lr_head=1.0, warmup=0.2)
+    rates: list[float] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    fit(model, tmp_path, epochs=10, callbacks=[Watch()], enable_checkpointing=False)
+    peak = rates.index(max(rates))
+    assert 2 <= peak <= 4
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_checkpoint_holds_no_frozen_weights_and_loads_exactly(tmp_path: Path) -> None:
+    model = make_model()
+    fit(model, tmp_path, enable_checkpointing=False).save_checkpoint(tmp_path / "model.ckpt")
+    content = torch.load(tmp_path / "model.ckpt", weights_only=True)
+    assert not [key for key in content["state_dict"] if key.startswith("branches.fixed.")]
+    other = make_model()
+    other.on_load_checkpoint(content)
+    other.load_state_dict(content["state_dict"], strict=True)
+    torch.testing.assert_close(other.eval()(make_batch()), model.eval()(make_batch()), atol=0, rtol=0)
+
+
+def test_checkpoint_made_with_other_frozen_weights_is_refused(tmp_path: Path) -> None:
+    fit(make_model(), tmp_path, enable_checkpointing=False).save_checkpoint(tmp_path / "model.ckpt")
+    content = torch.load(tmp_path / "model.ckpt", weights_only=True)
+    other = MultiBranch({"fixed": MeanColour(frozen=True, seed=9), "moving": MeanColour()}, GroupLoss(), hidden=8)
+    with pytest.raises(ValueError, match="other frozen weights of branch `fixed`"):
+        other.on_load_checkpoint(content)
+
+
+def test_averaged_weights_resume_without_frozen_weights_in_the_file(tmp_path: Path) -> None:
+    from pytorch_lightning.callbacks import EMAWeightAveraging
+
+    runner = fit(make_model(), tmp_path, callbacks=[EMAWeightAveraging(decay=0.5)], enable_checkpointing=False)
+    runner.save_checkpoint(tmp_path / "model.ckpt")
+    content = torch.load(tmp_path / "model.ckpt", weights_only=True)
+    assert not [key for key in content["state_dict"] if key.startswith("branches.fixed.")]
+    assert not [key for key in content["current_model_state"] if key.startswith("branches.fixed.")]
+    again = pl.Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False,
+        callbacks=[EMAWeightAveraging(decay=0.5)],
+    )  # fmt: skip
+    again.fit(make_model(), datamodule=Batches([make_batch(seed=1)]), ckpt_path=tmp_path / "model.ckpt")
+    assert again.current_epoch == 3
+
+
+def test_autocast_training_keeps_the_score_in_float32(tmp_path: Path) -> None:
+    model = make_model()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(make_batch()).dtype == torch.float32
+    fit(model, tmp_path, precision="bf16-mixed", enable_checkpointing=False)
+
+
+def test_dropping_a_branch_removes_it() -> None:
+    model = make_model(drop=["moving"])
+    assert list(model.demands) == ["fixed"]
+    assert model(make_batch()).shape == (12,)
+
+
+def test_wrong_names_and_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="`drop` names 'motion', which is no branch"):
+        make_model(drop=["motion"])
+    with pytest.raises(ValueError, match="`drop` leaves no branch"):
+        make_model(drop=["fixed", "moving"])
+    with pytest.raises(ValueError, match="`unfreeze_at` names 'motion'"):
+        make_model(unfreeze_at={"motion": 2})
+    with pytest.raises(ValueError, match="`videos_per_pass` is 0"):
+        make_model(videos_per_pass=0)
+
+
+def test_a_model_without_trainable_parameters_is_refused(tmp_path: Path) -> None:
+    model = make_model()
+    model.requires_grad_(False)
+    with pytest.raises(ValueError, match="no trainable parameter"):
+        list(model._parameter_groups()) or model.configure_optimizers()

@@ -1,0 +1,45 @@
+"""VSFA: the published head's names, and what the score may depend on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cvqa_models.branches.resnet50_stats import ResNet50Stats
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.vsfa import VSFA, head_key
+
+
+def make_model(weights: str | None = None) -> VSFA:
+    torch.manual_seed(0)
+    return VSFA(ResNet50Stats(name="test_resnet", num_frames=2), GroupLoss(), weights=weights).eval()
+
+
+def test_names_of_the_published_head() -> None:
+    assert head_key("ann.fc0.weight") == "reduce.weight"
+    assert head_key("rnn.bias_hh_l0") == "gru.bias_hh_l0"
+    assert head_key("q.bias") == "quality.bias"
+    assert head_key("ann.fc.weight") is None
+
+
+def test_a_score_depends_on_its_own_video_alone_and_on_the_order_of_frames() -> None:
+    model = make_model()
+    tokens = torch.randn(3, 9, model.branches["content"].dim)
+    scores = model.score({"content": tokens})
+    alone = torch.cat([model.score({"content": video}) for video in tokens.split(1)])
+    torch.testing.assert_close(scores, alone)
+    assert not torch.allclose(scores, model.score({"content": tokens.flip(1)}))
+
+
+def test_score_is_float32_under_autocast() -> None:
+    model = make_model()
+    tokens = torch.randn(2, 5, model.branches["content"].dim)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.score({"content": tokens.bfloat16()}).dtype == torch.float32
+
+
+def test_a_head_of_other_sizes_is_refused(tmp_path) -> None:
+    other = {"ann.fc0.weight": torch.zeros(7, 5), "extra.weight": torch.zeros(1)}
+    torch.save(other, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=r"keys .*missing \(reduce\.bias.* unexpected \(extra\.weight"):
+        make_model(str(tmp_path / "other.pt"))

@@ -83,7 +83,10 @@ def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
             required = parameters[key].default is inspect.Parameter.empty
             default = None if required else parameters[key].default
             parser.add_argument(f"--{key}", nargs="+", type=lists[key], required=required, default=default)
-    parser.add_function_arguments(function, as_positional=False, skip={*positional, *lists})
+    flags = [key for key in parameters if hints[key] is bool]
+    for key in flags:
+        parser.add_argument(f"--{key}", action="store_true", default=parameters[key].default)
+    parser.add_function_arguments(function, as_positional=False, skip={*positional, *lists, *flags})
     values = parser.instantiate(parser.parse_args([_underscored(word) for word in words])).as_dict()
     words_given = [values.pop(key) for key in positional]
     return function(*words_given, **values)

@@ -58,6 +58,21 @@ PUBLISHED = {
         "uvq_compressionnet.pt",
         "https://github.com/google/uvq/raw/main/uvq_pytorch/checkpoint/compressionnet_pytorch_statedict.pt",
     ),
+    "cover": Published("COVER.pth", "https://github.com/vztu/COVER/raw/release/Model/COVER.pth"),
+    "dover": Published("DOVER.pth", "https://github.com/QualityAssessment/DOVER/releases/download/v0.1.0/DOVER.pth"),
+    "fastvqa_b": Published(
+        "FAST_VQA_B_1_4.pth",
+        "https://github.com/VQAssessment/FAST-VQA-and-FasterVQA/releases/download/v2.0.0/FAST_VQA_B_1_4.pth",
+    ),
+    "samnet": Published(
+        "SAMNet_with_ImageNet_pretrain.pth",
+        "https://github.com/yun-liu/FastSaliency/raw/master/Pretrained/SAMNet_with_ImageNet_pretrain.pth",
+    ),
+    "vsfa": Published(
+        "VSFA.pt",
+        "https://github.com/lidq92/VSFA/raw/master/models/VSFA.pt",
+        "07ce3eab277f3351b989f8d9b39fd22507262a9daf05a309eee4106ab2a0e57b",
+    ),
 }
 
 
@@ -223,7 +238,9 @@ def load_exact(
             f"{name} do not fit {type(module).__name__}: keys {'; '.join(found)}; "
             "give the file of this network, or change its arguments to those of the file"
         )
-    module.load_state_dict({key: renamed[key] for key in expected})
+    # A network built on the meta device has no storage to copy into; it takes over the tensors of the file.
+    meta = any(tensor.is_meta for tensor in expected.values())
+    module.load_state_dict({key: renamed[key].to(tensor.dtype) for key, tensor in expected.items()}, assign=meta)
 
 
 def _new_key(key: str, rename: Rename | None) -> str | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,7 +31,7 @@ class ClipFrames(Branch):
 
     Args:
         weights: File or name of OpenAI's CLIP in open_clip's layout; null for an untrained network.
-        frames: Frames per video, one from each of as many equal parts.
+        num_frames: Frames per video, one from each of as many equal parts.
         stride: Step between the frames that the other branches of COVER take from a part; here it bounds a random draw.
         size: Side of the resized frame in pixels.
         width: Width of a token inside the tower.
@@ -44,7 +47,7 @@ class ClipFrames(Branch):
         self,
         weights: str | None = None,
         *,
-        frames: int = 20,
+        num_frames: int = 20,
         stride: int = 2,
         size: int = 512,
         width: int = 1024,
@@ -55,9 +58,11 @@ class ClipFrames(Branch):
         sampling: Sampling = "even",
         frozen: bool = True,
     ) -> None:
-        view = View(UniformClips(frames, 1, stride, random=not frozen, sampling=sampling), Resize(size, size))
+        view = View(UniformClips(num_frames, 1, stride, random=not frozen, sampling=sampling), Resize(size, size))
         super().__init__(view, dim, frozen=frozen)
-        self.net = ClipTower(width=width, depth=depth, heads=heads, patch=patch, dim=dim, side=None)
+        # Without storage of its own until the file gives it: 1.2 GB that never exist twice.
+        with nullcontext() if weights is None else torch.device("meta"):
+            self.net = ClipTower(width=width, depth=depth, heads=heads, patch=patch, dim=dim, side=None)
         self.normalise = Normalise([value / 255 for value in MEAN], [value / 255 for value in STD])
         if weights is not None:
             load_exact(self.net, weights, prefix="visual.", unused=("positional_embedding",))

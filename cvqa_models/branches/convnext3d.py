@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.inputs import Normalise
-from cvqa_models.nn.convnext3d import ConvNeXt3D
+from cvqa_models.nn.convnext3d import ConvNeXt3D, inflate
 from cvqa_models.video.frames import Sampling, UniformClips
 from cvqa_models.video.pixels import Resize
 from cvqa_models.video.spliced import Spliced
 from cvqa_models.video.view import View
-from cvqa_models.weights import load_exact
+from cvqa_models.weights import load_exact, read, resolve
+
+_PREFIX = "aesthetic_backbone."
 
 
 class ConvNeXt3DMap(Branch):
@@ -22,8 +26,9 @@ class ConvNeXt3DMap(Branch):
     (moment * rows + row) * columns + column belongs to a square of 32 pixels.
 
     Args:
-        weights: File or name of a COVER or DOVER checkpoint; null for an untrained network.
-        moments: Moments per video.
+        weights: File or name of a COVER or DOVER checkpoint, or of an image ConvNeXt under its authors' key names,
+            which is inflated over time; null for an untrained network.
+        num_moments: Moments per video.
         stride: Step between the two frames of a moment.
         size: Side of the resized frame in pixels.
         depths: Blocks per stage.
@@ -36,7 +41,7 @@ class ConvNeXt3DMap(Branch):
         self,
         weights: str | None = None,
         *,
-        moments: int = 20,
+        num_moments: int = 20,
         stride: int = 2,
         size: int = 224,
         depths: tuple[int, ...] = (3, 3, 9, 3),
@@ -44,14 +49,22 @@ class ConvNeXt3DMap(Branch):
         sampling: Sampling = "even",
         frozen: bool = False,
     ) -> None:
-        view = View(Spliced(UniformClips(moments, 2, stride, random=not frozen, sampling=sampling)), Resize(size, size))
+        view = View(
+            Spliced(UniformClips(num_moments, 2, stride, random=not frozen, sampling=sampling)), Resize(size, size)
+        )
         super().__init__(view, dims[-1], frozen=frozen)
         self.net = ConvNeXt3D(depths=depths, dims=dims)
         self.normalise = Normalise(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         if weights is not None:
-            load_exact(self.net, weights, prefix="aesthetic_backbone.")
+            self._load(read(resolve(weights)))
+
+    def _load(self, tensors: Mapping[str, Tensor]) -> None:
+        if any(key.startswith(_PREFIX) for key in tensors):
+            load_exact(self.net, tensors, prefix=_PREFIX)
+        else:
+            load_exact(self.net, inflate(tensors, self.net), unused=("head.weight", "head.bias"))
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Return the map of the one clip, (B, moments * rows * columns, D), from `x` (B, 1, 3, T, H, W)."""
+        """Return the map of the one clip, (B, num_moments * rows * columns, D), from `x` (B, 1, 3, T, H, W)."""
         maps: Tensor = self.net(self.normalise(x.squeeze(1)))
         return maps.flatten(2).transpose(1, 2)

@@ -22,7 +22,7 @@ class FastVqa(Branch):
 
     Args:
         weights: File or name of a FAST-VQA checkpoint; null for an untrained network.
-        clips: Clips per video.
+        num_clips: Clips per video.
         length: Frames per clip.
         stride: Step between frames.
         grid: Rows and columns of patches.
@@ -38,7 +38,7 @@ class FastVqa(Branch):
         self,
         weights: str | None = None,
         *,
-        clips: int = 4,
+        num_clips: int = 4,
         length: int = 32,
         stride: int = 2,
         grid: tuple[int, int] = (7, 7),
@@ -51,7 +51,7 @@ class FastVqa(Branch):
     ) -> None:
         net = Swin3D(dim=width, depths=depths, heads=heads, adaptive_window=True)
         view = View(
-            UniformClips(clips, length, stride, random=not frozen, sampling=sampling),
+            UniformClips(num_clips, length, stride, random=not frozen, sampling=sampling),
             Fragments(grid, patch, random=not frozen, sampling=sampling),
         )
         super().__init__(view, net.dim, frozen=frozen)

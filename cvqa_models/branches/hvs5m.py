@@ -26,9 +26,12 @@ from cvqa_models.nn.slowfast import SlowFastNet
 from cvqa_models.nn.spatial_stats import mean_std
 from cvqa_models.video.dense import MotionChunks, MotionSteps
 from cvqa_models.video.frames import Sampling
-from cvqa_models.video.pixels import Native
+from cvqa_models.video.pixels import Native, Resize
 from cvqa_models.video.view import View
 from cvqa_models.weights import load_exact
+
+# One frame of 1080p at a time: it takes 0.5 GB in the widest layer of ConvNeXt-XL.
+PIXELS_PER_PASS = 1920 * 1080
 
 CONVNEXT_RENAMES = (
     (r"^downsample_layers\.0\.", "stem."),
@@ -94,6 +97,8 @@ class HvsSpatial(Branch):
         saliency_weights: File or name of SAMNet weights; null for an untrained network.
         name: ConvNeXt of timm; the authors' is `convnext_xlarge` with ImageNet-22k weights.
         num_chunks: Chunks of 64 frames per video, spread evenly.
+        size: Height and width to which frames are scaled; null keeps their own, as the authors do, and then only videos
+            of one size share a batch.
         sampling: `mended` and `official` take the whole video, so that only videos of equal length share a batch;
             `official` repeats a slip in the frames of the last chunk (see `MotionSteps`).
     """
@@ -105,31 +110,37 @@ class HvsSpatial(Branch):
         *,
         name: str = "convnext_xlarge",
         num_chunks: int = 5,
+        size: tuple[int, int] | None = None,
         sampling: Literal["even", "mended", "official"] = "even",
     ) -> None:
         net = timm.create_model(name, pretrained=False, num_classes=0)
         rule = MotionChunks(num_chunks) if sampling == "even" else MotionSteps(sampling)
-        super().__init__(View(rule, Native()), 4 * net.num_features, frozen=True, variant=name)
+        super().__init__(
+            View(rule, Native() if size is None else Resize(*size)), 4 * net.num_features, frozen=True, variant=name
+        )
         self.normalise = Normalise(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         self.net = net
         self.saliency = SAMNet()
         if weights is not None:
             load_exact(self.net, weights, rename=convnext_key, unused=classifier_keys(pretrained_record(name)))
         if saliency_weights is not None:
-            load_exact(self.saliency, saliency_weights)
+            # The authors trained, and may have saved, the network inside a DataParallel.
+            load_exact(self.saliency, saliency_weights, rename=lambda key: key.removeprefix("module."))
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return one token per frame, shape (B, N * T, D), from `x` of shape (B, N, 3, T, H, W)."""
-        frames = rearrange(x, "b n c t h w -> (b n t) c 1 h w")
-        # One frame at a time: a 1080p frame takes 0.5 GB in the widest layer of ConvNeXt-XL.
-        features = torch.cat([self._describe(frame) for frame in frames.split(1)])
+        frames_per_pass = max(1, PIXELS_PER_PASS // (x.shape[-2] * x.shape[-1]))
+        clips = rearrange(x, "b n c t h w -> (b n) t c 1 h w")
+        # Clip by clip, so that a video gets the same bits whatever else is in the batch.
+        features = torch.cat([self._describe(part) for clip in clips for part in clip.split(frames_per_pass)])
         return rearrange(features, "(b n) d -> b n d", b=x.shape[0])
 
-    def _describe(self, frame: Tensor) -> Tensor:
-        edges = canny(frame[0, :, 0], 5, 140)[None, :, None]
-        content, edges = (self.normalise(image).squeeze(2) for image in (frame, edges))
+    def _describe(self, frames: Tensor) -> Tensor:
+        planes = rearrange(frames, "m c 1 h w -> (m c) h w")
+        edges = rearrange(canny(planes, 5, 140), "(m c) h w -> m c 1 h w", c=3)
+        content, edges = (self.normalise(images).squeeze(2) for images in (frames, edges))
         weight = saliency_weight(self.saliency(content)[:, :1])
-        return torch.cat([self._statistics(image, weight) for image in (content, edges)], dim=1)
+        return torch.cat([self._statistics(images, weight) for images in (content, edges)], dim=1)
 
     def _statistics(self, image: Tensor, weight: Tensor) -> Tensor:
         maps = self.net.forward_features(image) * weight
@@ -152,6 +163,8 @@ class HvsMotion(Branch):
         depth: Residual blocks per stage.
         width: Channels of the slow stem, of which the fast pathway has an eighth.
         num_chunks: Chunks of 64 frames per video, spread evenly.
+        size: Height and width to which frames are scaled; null keeps their own, as the authors do, and then only videos
+            of one size share a batch.
         sampling: `official` takes the whole video, so that only videos of equal length share a batch; spatial features
             of either whole-video sampling belong to it.
     """
@@ -163,10 +176,12 @@ class HvsMotion(Branch):
         depth: tuple[int, int, int, int] = (3, 4, 6, 3),
         width: int = 64,
         num_chunks: int = 5,
+        size: tuple[int, int] | None = None,
         sampling: Sampling = "even",
     ) -> None:
         # The fast pathway ends with 4 * width channels: 32 / 8 of the slow stem's.
-        super().__init__(View(MotionChunks(num_chunks, sampling), Native()), 2 * 4 * width, frozen=True)
+        view = View(MotionChunks(num_chunks, sampling), Native() if size is None else Resize(*size))
+        super().__init__(view, 2 * 4 * width, frozen=True)
         self.normalise = Normalise(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         self.net = SlowFastNet("fast", depth=depth, width=width)
         if weights is not None:

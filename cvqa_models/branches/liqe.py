@@ -46,12 +46,12 @@ class Liqe(Branch):
     Args:
         weights: File of the published LIQE.pt, both towers of a CLIP ViT-B/32; null for an untrained image tower and
             random unit vectors in place of the sentences.
-        count: Key frames per video.
+        num_frames: Key frames per video.
         window: Side of a window in pixels.
         width: Width of a token inside the image tower.
         depth: Transformer blocks of the image tower.
         heads: Attention heads of the image tower.
-        sampling: `official` takes the first `count` seconds; `even` spreads the key frames over the video.
+        sampling: `official` takes the first `num_frames` seconds; `even` spreads the key frames over the video.
         frozen: Whether the weights are fixed.
     """
 
@@ -61,7 +61,7 @@ class Liqe(Branch):
         self,
         weights: str | None = None,
         *,
-        count: int = 8,
+        num_frames: int = 8,
         window: int = 224,
         width: int = 768,
         depth: int = 12,
@@ -69,7 +69,7 @@ class Liqe(Branch):
         sampling: Sampling = "even",
         frozen: bool = True,
     ) -> None:
-        super().__init__(View(KeyFrames(count, sampling=sampling), Native()), len(PROMPTS), frozen=frozen)
+        super().__init__(View(KeyFrames(num_frames, sampling=sampling), Native()), len(PROMPTS), frozen=frozen)
         self.window = window
         self.net = ClipTower(width=width, depth=depth, heads=heads, patch=32, dim=512, side=window)
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())

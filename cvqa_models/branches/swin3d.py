@@ -23,7 +23,7 @@ class Swin3DMap(Branch):
 
     Args:
         weights: File or name of a COVER or DOVER checkpoint; null for an untrained network.
-        moments: Moments per video.
+        num_moments: Moments per video.
         stride: Step between the two frames of a moment.
         grid: Rows and columns of patches.
         patch: Side of a patch in pixels.
@@ -38,7 +38,7 @@ class Swin3DMap(Branch):
         self,
         weights: str | None = None,
         *,
-        moments: int = 20,
+        num_moments: int = 20,
         stride: int = 2,
         grid: tuple[int, int] = (7, 7),
         patch: int = 32,
@@ -49,17 +49,15 @@ class Swin3DMap(Branch):
         frozen: bool = False,
     ) -> None:
         net = Swin3D(dim=width, depths=depths, heads=heads)
-        view = View(
-            Spliced(UniformClips(moments, 2, stride, random=not frozen, sampling=sampling)),
-            Fragments(grid, patch, random=not frozen, sampling=sampling),
-        )
-        super().__init__(view, net.dim, frozen=frozen)
+        runs = UniformClips(num_moments, 2, stride, random=not frozen, sampling=sampling)
+        pixels = Fragments(grid, patch, random=not frozen, sampling=sampling)
+        super().__init__(View(Spliced(runs), pixels), net.dim, frozen=frozen)
         self.net = net
         self.normalise = Normalise(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         if weights is not None:
             load_exact(self.net, weights, prefix="technical_backbone.")
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Return the map of the one clip, (B, moments * rows * columns, D), from `x` (B, 1, 3, T, H, W)."""
+        """Return the map of the one clip, (B, num_moments * rows * columns, D), from `x` (B, 1, 3, T, H, W)."""
         maps: Tensor = self.net(self.normalise(x.squeeze(1)))
         return maps.flatten(2).transpose(1, 2)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from cvqa_models.build import ffmpeg
-from cvqa_models.build.encoders import Knob
-from cvqa_models.build.files import scratch, write_json
+from cvqa_models.build.encoders import Knob, check_present
+from cvqa_models.build.files import clear_scratch, scratch, write_json
+from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.ladder import LadderJob
+from cvqa_models.build.search import nearest, search
 
 FILE_NAME = "enc_res_{video_id}.mp4"  # the organisers' own pattern of names
-_MOST_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ def encode_ladder(job: LadderJob, root: Path) -> LadderResult:
 
     A video lies in `videos/`, its card in `encodes/`. The card carries the tries of the search, so that a run that
     was killed continues the search where it stood and ends with the same files.
+
+    Raises:
+        ValueError: If FFmpeg lacks the encoder.
     """
+    check_present(job.encoder)
     result = LadderResult()
     tries: dict[float, float] = {}
     for rung in job.rungs:
@@ -91,62 +96,23 @@ def load(root: Path, video_id: str) -> Encode | None:
     return Encode(path=path, tries=tries, **{key: value for key, value in content.items() if key in names})
 
 
-def search(
-    measure: Callable[[float], float], knob: Knob, target: float, tolerance: float, tries: Mapping[float, float]
-) -> dict[float, float]:
-    """Return all tries (setting -> kb/s) after turning a knob until a rate lies within `tolerance` of `target`.
-
-    log(rate) is taken as a line in the knob's position: through the nearest tries on both sides of the target, else
-    through the two nearest, else through one with the knob's own slope. The search stops early where the knob's
-    steps are too coarse or its end is reached.
-
-    Args:
-        measure: Encodes at a setting and returns its rate in kb/s.
-        knob: The encoder's knob.
-        target: Rate in kb/s.
-        tolerance: Relative distance that is near enough.
-        tries: Settings whose rates are known already.
-    """
-    known = dict(tries)
-    for _ in range(_MOST_TRIES):
-        if known and abs(known[nearest(known, target)] / target - 1) <= tolerance:
-            break
-        value = _next_setting(knob, target, known)
-        if value in known:
-            break
-        known[value] = measure(value)
-    return known
-
-
-def nearest(tries: Mapping[float, float], target: float) -> float:
-    """Return the setting whose rate is nearest to `target` in proportion."""
-    return min(tries, key=lambda value: abs(math.log(tries[value] / target)))
-
-
-def _next_setting(knob: Knob, target: float, known: Mapping[float, float]) -> float:
-    if not known:
-        return knob.nearest(knob.position(target if knob.start is None else knob.start))
-    points = sorted((math.log(kbps / target), knob.position(value)) for value, kbps in known.items())
-    below, above = [p for p in points if p[0] < 0], [p for p in points if p[0] >= 0]
-    if below and above:
-        return knob.nearest(_crossing(below[-1], above[0]))
-    near, *rest = below[::-1] or above
-    if rest and (near[0] - rest[0][0]) * (near[1] - rest[0][1]) * knob.slope > 0:
-        return knob.nearest(_crossing(near, rest[0]))
-    return knob.nearest(near[1] - near[0] / knob.slope)
-
-
-def _crossing(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Return the position at which the line through two points (distance, position) has no distance."""
-    return a[1] - a[0] * (b[1] - a[1]) / (b[0] - a[0])
+def encode_all(
+    jobs: Sequence[LadderJob], root: Path, workers: int | None = None
+) -> tuple[list[Encode], dict[str, str]]:
+    """Return the encodes of all jobs in their order, and each failure's message by video_id."""
+    clear_scratch(root / "videos")
+    ladders, failures = run_jobs({job.name: partial(encode_ladder, job, root) for job in jobs}, "Encoding", workers)
+    for ladder in ladders.values():
+        failures |= ladder.failures
+    return [encode for ladder in ladders.values() for encode in ladder.encodes], failures
 
 
 def _encode_rung(job: LadderJob, rung: float, root: Path, tries: Mapping[float, float]) -> Encode:
     start = time.perf_counter()
-    with scratch(root / "videos") as partial:
+    with scratch(root / "videos") as folder:
 
         def measure(value: float) -> float:
-            return _encode(job, knob, value, partial / f"{value:g}.mp4")
+            return _encode(job, knob, value, folder / f"{value:g}.mp4")
 
         if job.quantity == "crf":
             assert job.encoder.crf  # the ladder refuses encoders without one
@@ -161,7 +127,7 @@ def _encode_rung(job: LadderJob, rung: float, root: Path, tries: Mapping[float, 
                     f"{rung:g} kb/s cannot be reached within {job.tolerance:.0%}: "
                     f"the nearest of {len(known)} tries gave {known[value]:.0f} kb/s; move this rung."
                 )
-        best = partial / f"{value:g}.mp4"
+        best = folder / f"{value:g}.mp4"
         if not best.exists():  # a try of an earlier rung, whose file is gone
             measure(value)
         encode = _card(job, rung, root, known, value, time.perf_counter() - start)
@@ -220,8 +186,8 @@ def lossless_copy(encode: Encode, root: Path) -> Path:
         "-x265-params",
         "lossless=1:pools=none:frame-threads=1:log-level=error",
     ]
-    with scratch(target.parent) as partial:
-        copy = partial / target.name
+    with scratch(target.parent) as folder:
+        copy = folder / target.name
         ffmpeg.write(["-i", encode.path, "-map", "0:v:0", *options], copy)
         if ffmpeg.frame_hash(copy) != ffmpeg.frame_hash(encode.path):
             raise ValueError(f"The lossless copy of '{encode.path.name}' differs from it; report the FFmpeg version.")

@@ -87,16 +87,20 @@ def find_encoder(name: str) -> Encoder:
     """Return the encoder of that name.
 
     Raises:
-        ValueError: If there is none, or if this machine's FFmpeg was built without it.
+        ValueError: If there is none.
     """
     if name not in ENCODERS:
         raise ValueError(f"The encoder '{name}' is not known; choose from {', '.join(ENCODERS)}.")
-    if ENCODERS[name].library not in ffmpeg.encoder_names():
-        raise ValueError(
-            f"The encoder '{name}' is missing: FFmpeg {ffmpeg.version()} was built without {ENCODERS[name].library}; "
-            "use the program that imageio-ffmpeg brings or leave the encoder out."
-        )
     return ENCODERS[name]
+
+
+def check_present(encoder: Encoder) -> None:
+    """Raise a ValueError if this machine's FFmpeg was built without an encoder."""
+    if encoder.library not in ffmpeg.encoder_names():
+        raise ValueError(
+            f"FFmpeg {ffmpeg.version()} was built without {encoder.library}; use the one that imageio-ffmpeg brings, "
+            f"or leave '{encoder.name}' out."
+        )
 
 
 def _join(options: Sequence[str]) -> list[str]:
@@ -122,7 +126,10 @@ _VP9 = {
     **{f"good{n}": ("-deadline", "good", "-cpu-used", str(n)) for n in range(6)},
     **{f"realtime{n}": ("-deadline", "realtime", "-cpu-used", str(n)) for n in range(6, 9)},
 }
-_VVENC_LIGHT = ("-preset", "faster", "-vvenc-params", "MCTF=0:BIM=0:ALF=0:CCALF=0")
+_VVENC_LIGHT = {
+    "light": ("-preset", "faster", "-vvenc-params", "MCTF=0:BIM=0:ALF=0:CCALF=0"),
+    "lightest": ("-preset", "faster", "-vvenc-params", "MCTF=0:BIM=0:ALF=0:CCALF=0:Affine=0:DMVR=0"),
+}
 _RAV1E_QP = Knob(("-qp", "{value:g}"), 0, 255, 1, -0.02, start=160)
 _KVAZAAR = {speed: ("-kvazaar-params", f"preset={speed}") for speed in _X26X}
 
@@ -149,8 +156,8 @@ _ALL = (
     ),
     Encoder(
         "vvenc", "vvc", "libvvenc",
-        {**_speeds("-preset", "slower", "slow", "medium", "fast", "faster"), "light": _VVENC_LIGHT},
-        {"fast": "light", "medium": "faster", "slow": "fast"},
+        {**_speeds("-preset", "slower", "slow", "medium", "fast", "faster"), **_VVENC_LIGHT},
+        {"fast": "lightest", "medium": "light", "slow": "faster"},
         Knob(("-qp", "{value:g}"), 0, 63, 1, -0.115), BITRATE,
         ("-pix_fmt", "yuv420p10le", "-vvenc-params", "threads=1"),  # libvvenc takes 10-bit pictures only
     ),
@@ -158,7 +165,7 @@ _ALL = (
         "openh264", "h264", "libopenh264",
         {"cabac": ("-coder", "cabac"), "cavlc": ("-coder", "cavlc", "-loopfilter", "0")},
         {"fast": "cavlc", "medium": "cabac", "slow": "cabac"}, None, BITRATE,
-        # Every frame is written, and key frames are rare as elsewhere: FFmpeg would ask for one in twelve.
+        # FFmpeg's own default would ask for a key frame in twelve.
         ("-threads", "1", "-pix_fmt", "yuv420p", "-allow_skip_frames", "0", "-g", "250"),
     ),
     Encoder(

@@ -15,8 +15,6 @@ from cvqa_models.build.encoders import ENCODERS, Encoder, find_encoder
 from cvqa_models.build.files import scratch
 from cvqa_models.build.references import Reference
 
-# The organisers' speed classes in frames per second, for a ladder that asks for measured presets.
-ORGANISERS_FPS = {"fast": 30.0, "medium": 5.0, "offline": 1.0}
 _PROBE_SECONDS = 1.0
 _KEYS = {"encoders", "presets", "kbps", "crf", "tolerance"}
 
@@ -42,7 +40,7 @@ class Ladder:
 
     def __post_init__(self) -> None:
         for name in self.encoders:
-            find_encoder(name)
+            find_encoder(name)  # refuses unknown names
         if not self.encoders or not self.presets or not self.rungs:
             raise ValueError("A ladder needs at least one encoder, one preset and one rung; fill the empty list.")
         if min(self.rungs) < 0 or len(set(self.rungs)) != len(self.rungs):
@@ -83,27 +81,34 @@ def read(path: Path) -> Ladder:
         ValueError: If a key is unknown or missing, or a value makes no sense.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"The ladder '{path}' does not exist; configs/data/ladder.yaml is an example.")
-    content = yaml.safe_load(path.read_text())
+        raise FileNotFoundError(f"The ladder '{path}' does not exist; configs/build/ladder.yaml is an example.")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"'{path}' is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict) or set(content) - _KEYS:
         unknown = sorted(set(content) - _KEYS) if isinstance(content, dict) else content
         raise ValueError(f"'{path}' has unknown keys {unknown}; a ladder has {', '.join(sorted(_KEYS))}.")
     if ("kbps" in content) == ("crf" in content):
         raise ValueError(f"'{path}' must give either `kbps` or `crf`, a list of numbers.")
     quantity: Literal["kbps", "crf"] = "kbps" if "kbps" in content else "crf"
+    presets = content.get("presets")
+    if not isinstance(content.get("encoders"), list) or not isinstance(presets, (list, dict)):
+        raise ValueError(f"'{path}' needs `encoders`, a list, and `presets`, a list or a mapping.")
     return Ladder(
-        encoders=tuple(content.get("encoders", ())),
-        presets=_presets(content.get("presets", {})),
+        encoders=tuple(map(str, content["encoders"])),
+        presets=dict.fromkeys(presets, "named") if isinstance(presets, list) else presets,
         quantity=quantity,
-        rungs=tuple(float(rung) for rung in content[quantity]),
-        tolerance=float(content.get("tolerance", 0.04)),
+        rungs=_numbers(content[quantity], quantity, path),
+        tolerance=_numbers([content.get("tolerance", 0.04)], "tolerance", path)[0],
     )
 
 
-def _presets(presets: Any) -> dict[str, Any]:
-    if isinstance(presets, list):
-        return dict.fromkeys(presets, "named")
-    return dict(presets)
+def _numbers(values: Any, key: str, path: Path) -> tuple[float, ...]:
+    good = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    if not good:
+        raise ValueError(f"'{path}': `{key}` is {values!r}; expected numbers.")
+    return tuple(float(value) for value in values)
 
 
 def plan(references: Sequence[Reference], ladder: Ladder, speeds: Mapping[str, Mapping[str, str]]) -> list[LadderJob]:
@@ -138,7 +143,8 @@ def resolve_speeds(ladder: Ladder, probe: Reference, folder: Path) -> dict[str, 
 def _speed(encoder: Encoder, preset: str, wish: Any, probe: Reference, folder: Path) -> str:
     if isinstance(wish, (int, float)):
         return slowest_at(encoder, float(wish), probe, folder)
-    choice = encoder.presets.get(preset) if wish == "named" else wish.get(encoder.name)
+    named = wish if isinstance(wish, Mapping) else encoder.presets if wish == "named" else {}
+    choice = named.get(preset if wish == "named" else encoder.name)
     if choice is None or str(choice) not in encoder.speeds:
         raise ValueError(
             f"The preset '{preset}' of '{encoder.name}' is {choice!r}; "

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.build import ffmpeg, pseudo_labels
-from cvqa_models.build.encode import Encode, LadderResult, encode_ladder
+from cvqa_models.build.encode import Encode, encode_all
 from cvqa_models.build.encoders import find_encoder
-from cvqa_models.build.files import clear_scratch, remember, scratch, write_csv
+from cvqa_models.build.files import remember, scratch, write_csv
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.ladder import LadderJob
 from cvqa_models.build.references import Reference, prepare_clip, shoot_scene
@@ -21,10 +21,10 @@ from cvqa_models.build.tables import label_table
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import index_videos
 
-CODECS = ("x264", "x265", "svt-av1", "vp9", "vvenc", "openh264")
 PRESETS = ("fast", "medium")
 # Targets as multiples of what x264 spends on the clip at CRF 34: every clip then covers poor to nearly clean.
-MULTIPLES = (0.8, 1.8, 4.5)
+# openh264 never quantises coarser than 42 of 51, so its rates start higher.
+MULTIPLES = dict.fromkeys(("x264", "x265", "svt-av1", "vp9", "vvenc"), (0.6, 1.5, 4.0)) | {"openh264": (2.6, 5.0, 10.0)}
 TOLERANCE = 0.25  # rates need only be apart here; the table carries the measured ones
 FPS = 25
 _README = """# A small compressed-video data set
@@ -104,49 +104,37 @@ def build_mini(
     if not sources:
         raise ValueError("No reference could be made: " + "; ".join(failures.values()))
     encodes, broken = _encode(list(sources.values()), root, workers)
-    values, unmeasured = measure_all(encodes, sources, root, workers)
+    pairs = {one.video_id: (one.path, sources[one.sequence].path) for one in encodes}
+    values, unmeasured = pseudo_labels.measure_all(pairs, root / "proxies", workers=workers)
     failures = {**failures, **broken, **unmeasured}
     return _write_tables(root, [one for one in encodes if one.video_id in values], values, failures, sources, seed)
 
 
-def measure_all(
-    encodes: Sequence[Encode], sources: Mapping[str, Reference], root: Path, workers: int | None
-) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """Return VMAF and PSNR of encodes by video_id, kept under `proxies/`, and the failures by video_id."""
-    jobs = {
-        one.video_id: partial(
-            pseudo_labels.measure, one.path, sources[one.sequence].path, root / "proxies" / f"{one.video_id}.json"
-        )
-        for one in encodes
-    }
-    return run_jobs(jobs, "Measuring VMAF", workers)
-
-
 def _encode(sources: Sequence[Reference], root: Path, workers: int | None) -> tuple[list[Encode], dict[str, str]]:
-    clear_scratch(root / "videos")
-    rates, failures = run_jobs({one.name: partial(_rungs, one, root) for one in sources}, "Choosing rates", workers)
+    needs, failures = run_jobs({one.name: partial(_need, one, root) for one in sources}, "Choosing rates", workers)
     jobs = [
-        LadderJob(source, encoder, preset, encoder.presets[preset], "kbps", rates[source.name], TOLERANCE)
+        LadderJob(source, encoder, preset, encoder.presets[preset], "kbps", rungs, TOLERANCE)
         for source in sources
-        if source.name in rates
-        for encoder in map(find_encoder, CODECS)
+        if source.name in needs
+        for codec, multiples in MULTIPLES.items()
+        for encoder, rungs in [(find_encoder(codec), _rounded(needs[source.name], multiples))]
         for preset in PRESETS
     ]
-    ladders: dict[str, LadderResult]
-    ladders, broken = run_jobs({one.name: partial(encode_ladder, one, root) for one in jobs}, "Encoding", workers)
-    for ladder in ladders.values():
-        broken |= ladder.failures
-    return [one for ladder in ladders.values() for one in ladder.encodes], {**failures, **broken}
+    encodes, broken = encode_all(jobs, root, workers)
+    return encodes, {**failures, **broken}
 
 
-def _rungs(source: Reference, root: Path) -> tuple[float, ...]:
-    """Return the target rates of a clip in kb/s, two digits each, from what x264 needs for it."""
+def _need(source: Reference, root: Path) -> float:
+    """Return the rate in kb/s that x264 spends on a clip at CRF 34."""
     encoder = find_encoder("x264")
     assert encoder.crf
     with scratch(root / "videos") as folder:
         arguments = [*source.inputs, *encoder.arguments("veryfast", encoder.crf, 34)]
-        kbps = 8 * sum(ffmpeg.write(arguments, folder / "probe.mp4")) / source.seconds / 1000
-    return tuple(float(f"{multiple * kbps:.2g}") for multiple in MULTIPLES)
+        return 8 * sum(ffmpeg.write(arguments, folder / "probe.mp4")) / source.seconds / 1000
+
+
+def _rounded(kbps: float, multiples: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(f"{multiple * kbps:.2g}") for multiple in multiples)
 
 
 def _write_tables(

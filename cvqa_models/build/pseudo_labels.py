@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.bradley_terry import fit_table
-from cvqa_models.build.files import scratch, write_json
+from cvqa_models.build.files import clear_scratch, scratch, write_json
+from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.votes import simulate_votes
 
 # Column -> (libvmaf feature, name of its value in the log); VMAF itself comes from the default model vmaf_v0.6.1.
@@ -21,7 +23,6 @@ FEATURES = {
     "ssim": ("float_ssim", "float_ssim"),
     "ms_ssim": ("float_ms_ssim", "float_ms_ssim"),
 }
-_SMALLEST_FOR_MS_SSIM = 176  # five scales under an 11-pixel window
 
 
 def measure(
@@ -49,7 +50,7 @@ def measure(
         kept: dict[str, float] = json.loads(card.read_text())
         if set(kept) >= {"vmaf", *features}:
             return kept
-    with scratch(card.parent) as partial:
+    with scratch(card.parent) as folder:
         wanted = "|".join(f"name={FEATURES[name][0]}" for name in features)
         # A plain name, written in the current folder: a path may hold signs that filter options would need escaped.
         vmaf = f"libvmaf=n_threads=1:n_subsample={every}:log_fmt=json:log_path=vmaf.json"
@@ -57,25 +58,45 @@ def measure(
         by_index = "settb=1/25,setpts=N,format=yuv420p"
         graph = f"[0:v]{by_index}[video];[1:v]{by_index}[source];[video][source]{vmaf}"
         counts = ffmpeg.decode_counts(
-            ["-i", video.resolve(), "-i", reference.resolve(), "-lavfi", graph, "-f", "null", "-"], partial
+            ["-i", video.resolve(), "-i", reference.resolve(), "-lavfi", graph, "-f", "null", "-"], folder
         )
         if len(counts) != 2 or counts[0] != counts[1]:
             raise ValueError(
                 f"'{video.name}' and its reference '{reference.name}' have {counts} frames; they must be equal."
             )
-        pooled = json.loads((partial / "vmaf.json").read_text())["pooled_metrics"]
+        pooled = json.loads((folder / "vmaf.json").read_text())["pooled_metrics"]
     values = {"vmaf": pooled["vmaf"]["mean"]} | {name: pooled[FEATURES[name][1]]["mean"] for name in features}
     write_json(card, values)
     return values
 
 
-def all_features(height: int) -> list[str]:
-    """Return the measures that a picture of that many rows is large enough for."""
-    return [name for name in FEATURES if name != "ms_ssim" or height >= _SMALLEST_FOR_MS_SSIM]
+def measure_all(
+    pairs: Mapping[str, tuple[Path, Path]],
+    cards: Path,
+    features: Sequence[str] = ("psnr",),
+    *,
+    every: int = 1,
+    workers: int | None = None,
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Return the measures of videos by name, and each failure's message by name.
+
+    Args:
+        pairs: Name -> (video, reference).
+        cards: Folder that keeps the values.
+        features: As in `measure`.
+        every: As in `measure`.
+        workers: Videos at a time; None for one per processor.
+    """
+    clear_scratch(cards)
+    jobs = {
+        name: partial(measure, video, reference, cards / f"{name}.json", features, every)
+        for name, (video, reference) in pairs.items()
+    }
+    return run_jobs(jobs, "Measuring VMAF", workers)
 
 
 def bradley_terry_labels(
-    videos: pd.DataFrame, vmaf: NDArray, *, votes_per_pair: int = 10, scale: float = 12.0, seed: int = 0
+    videos: pd.DataFrame, vmaf: NDArray, *, votes_per_pair: int = 25, scale: float = 12.0, seed: int = 0
 ) -> NDArray:
     """Return Bradley-Terry scores from simulated viewers who see VMAF, the minimum of each group at 0.
 

@@ -18,8 +18,9 @@ from cvqa_models.build.scenes import Scene, render
 _HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 # 8-bit 4:2:0 is the one format that every encoder here takes or is given; FFV1 keeps it exactly.
 _LOSSLESS = ["-c:v", "ffv1", "-level", "3", "-slices", "4", "-g", "1", "-pix_fmt", "yuv420p", "-an"]
-_BT709 = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
-_TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bicubic"
+_TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bicubic,format=yuv420p"
+# FFmpeg takes the tags of a stream from its frames, and passes over the output options of the same names.
+_TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def shoot_scene(
     frames = render(scene, height, width, round(seconds * fps), seed)
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "pipe:0"]
     return _write(
-        scene.name, folder, Fraction(fps), [*raw, "-vf", _TO_BT709, *_BT709], (one.tobytes() for one in frames)
+        scene.name, folder, Fraction(fps), [*raw, "-vf", f"{_TO_BT709},{_TAGS}"], (one.tobytes() for one in frames)
     )
 
 

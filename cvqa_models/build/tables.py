@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os.path import relpath
+from pathlib import Path
 
 import pandas as pd
 from numpy.typing import NDArray
 
 from cvqa_models.build.encode import Encode
+from cvqa_models.build.references import Reference
 
 
 def label_table(encodes: Sequence[Encode], scores: NDArray) -> pd.DataFrame:
@@ -35,3 +38,21 @@ def label_table(encodes: Sequence[Encode], scores: NDArray) -> pd.DataFrame:
     table["bitrate"] = pd.cut(place, [0, 0.34, 0.67, 1], labels=["low", "mid", "high"]).astype(str)
     table["subjective_score"] = scores
     return table
+
+
+def manifest_table(encodes: Sequence[Encode], sources: Mapping[str, Reference], root: Path) -> pd.DataFrame:
+    """Return the canonical table of encodes, without scores, its paths relative to `root`."""
+    return pd.DataFrame(
+        {
+            "video_id": [one.video_id for one in encodes],
+            "path": [relpath(one.path, root) for one in encodes],
+            "reference": [one.sequence for one in encodes],
+            "group": [f"{one.sequence}/{one.preset}" for one in encodes],
+            "codec": [one.codec for one in encodes],
+            "preset": [one.preset for one in encodes],
+            "bitrate_kbps": [round(one.kbps, 1) for one in encodes],
+            "reference_path": [relpath(sources[one.sequence].path, root) for one in encodes],
+            "standard": [one.standard for one in encodes],
+            "rung": [f"{one.rung:g}" for one in encodes],
+        }
+    )

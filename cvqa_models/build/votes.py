@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from cvqa_models.build.bradley_terry import ANSWERS
 
@@ -97,16 +98,14 @@ def simulate_votes(
         raise ValueError(f"{len(unknown)} questions' videos are not in the table (first: '{unknown[0]}'); add them.")
     rng = np.random.default_rng(seed)
     half = (truth[questions["left"]].to_numpy() - truth[questions["right"]].to_numpy()) / 2
-    weights = np.stack([np.exp(half), np.exp(-half), np.full_like(half, tie)], axis=1)
-    chance = weights / weights.sum(1, keepdims=True)
+    chance = softmax(np.stack([half, -half, np.full_like(half, math.log(tie) if tie else -math.inf)], axis=1), axis=1)
     num_careless = math.ceil(careless * votes_per_pair - 1e-9)
-    tables = []
-    for number in range(votes_per_pair):
-        own = np.full_like(chance, 1 / 3) if number < num_careless else chance
-        draw = (rng.random(len(own))[:, None] > own.cumsum(1)[:, :2]).sum(1)
-        answers = np.asarray(ANSWERS, dtype=object)[draw]
-        tables.append(questions.assign(participant=f"viewer-{number:03d}", answer=answers))
-    return pd.concat(tables, ignore_index=True)[VOTE_COLUMNS]
+    viewer = np.repeat(np.arange(votes_per_pair), len(questions))
+    own = np.where(viewer[:, None] < num_careless, 1 / 3, np.tile(chance, (votes_per_pair, 1)))
+    draw = (rng.random(len(own))[:, None] > own.cumsum(1)[:, :2]).sum(1)
+    votes = pd.concat([questions] * votes_per_pair, ignore_index=True)
+    names = np.array([f"viewer-{number:03d}" for number in range(votes_per_pair)], dtype=object)
+    return votes.assign(participant=names[viewer], answer=np.array(ANSWERS, dtype=object)[draw])[VOTE_COLUMNS]
 
 
 def screen_votes(votes: pd.DataFrame, *, most_wrong: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -30,7 +30,7 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
         raise FileNotFoundError(f"'{CONFIGS}' is missing; `cvqa demo` runs in a clone of the project.")
     console.rule("data")
     build_mini(data)
-    labels = data / "Subjective_scores.csv"
+    labels = data / "labels.csv"
     files = [f"--config={CONFIGS / name}" for name in ("tiny/flagship.yaml", "data/mini.yaml", "trainer/cpu.yaml")]
     source = [
         f"--data.source.init_args.labels={labels}",

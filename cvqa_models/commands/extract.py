@@ -184,7 +184,7 @@ def build(config: list[Path]) -> tuple[QualityModule, GroupDataModule]:
     for name in ("trainer", "run", "seed_everything", "ckpt_path"):
         parser.add_argument(f"--{name}", type=Any, default=None, help="belongs to `train.py`; not used here")
     try:
-        built = parser.instantiate_classes(parser.parse_args([f"--config={path}" for path in config]))
+        built = parser.instantiate(parser.parse_args([f"--config={path}" for path in config]))
     except ArgumentError as error:
         raise ValueError(f"The configuration is not valid: {error}") from error
     return built.model, built.data

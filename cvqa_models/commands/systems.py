@@ -49,41 +49,41 @@ class System:
     published: tuple[float | None, ...]
 
 
-def systems(*, check_weights: bool = False, json: Path | None = None) -> int:
+def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path | None = None) -> int:
     """List the systems of `configs/model`: kind, branches, parameters, weights and published figures.
 
     Networks are built without memory for their weights, so listing the largest takes no more room than the smallest.
 
     Args:
+        fetch: Download these weights, by name, into `checkpoints/` first; nothing is downloaded otherwise.
         check_weights: Whether to also verify the weights files; exit code 2 if one is missing or damaged.
         json: Also write the list to this file.
 
     Returns:
         Exit code.
     """
+    if fetch is not None:
+        from cvqa_models.weights import FOLDER
+        from cvqa_models.weights import fetch as download
+
+        download(fetch, FOLDER)
     rows = [describe(path) for path in sorted((CONFIGS / "model").glob("*.yaml"))]
     Console().print(_table(rows))
     if json is not None:
         json.write_text(json_format.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     missing = sorted({name for row in rows for name, here in row.weights.items() if not here})
     if check_weights and missing:
-        Console(stderr=True).print(f"{len(missing)} weights are not here: {', '.join(missing)}; see checkpoints/README.md.")
+        Console(stderr=True).print(
+            f"{len(missing)} weights are not here: {', '.join(missing)}; see checkpoints/README.md."
+        )
         return 2
     return 0
 
 
 def describe(path: Path) -> System:
     """Return the row of one config."""
-    from cvqa_models.weights import resolve
-
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    here = {}
-    for name in _named_weights(config):
-        try:
-            resolve(name)
-            here[name] = True
-        except FileNotFoundError:
-            here[name] = False
+    here = {name: _is_here(name) for name in _named_weights(config)}
     model = _build_on_meta(_without_weights(config)["model"])
     branches = {name: f"{type(branch).__name__} {branch.dim}" for name, branch in model.each_branch().items()}
     return System(
@@ -97,6 +97,16 @@ def describe(path: Path) -> System:
     )
 
 
+def _is_here(weights: str) -> bool:
+    from cvqa_models.weights import resolve
+
+    try:
+        resolve(weights)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _build_on_meta(config: dict[str, Any]) -> Any:
     import torch
     from jsonargparse import ArgumentParser
@@ -106,7 +116,7 @@ def _build_on_meta(config: dict[str, Any]) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(QualityModule, "model")
     with torch.device("meta"):
-        return parser.instantiate_classes(parser.parse_object({"model": config})).model
+        return parser.instantiate(parser.parse_object({"model": config})).model
 
 
 def _named_weights(value: Any) -> Iterator[str]:
@@ -128,7 +138,9 @@ def _without_weights(value: Any) -> Any:
 
 
 def _table(rows: list[System]) -> Table:
-    table = Table("system", "kind", "branches", "M parameters", "trainable", "weights", "SROCC", "PLCC", "KROCC", "Result")
+    table = Table(
+        "system", "kind", "branches", "M parameters", "trainable", "weights", "SROCC", "PLCC", "KROCC", "Result"
+    )
     for row in rows:
         weights = "\n".join(f"{'here' if here else 'missing'}: {name}" for name, here in row.weights.items())
         figures = ["" if value is None else f"{value:.4f}" for value in row.published]

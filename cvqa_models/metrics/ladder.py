@@ -87,11 +87,12 @@ def rate_alignment(
 
 def _ladders(ladder: Sequence[str], bitrate: Floats) -> Iterator[np.ndarray]:
     """Yield the rows of each ladder with two or more known bitrates, in rising order of bitrate."""
-    names = np.asarray(ladder, dtype=np.str_)
-    for name in np.unique(names):
-        rows = np.flatnonzero((names == name) & ~np.isnan(bitrate))
+    known = np.flatnonzero(~np.isnan(bitrate))
+    member = np.unique(np.asarray(ladder, dtype=np.str_)[known], return_inverse=True)[1]
+    order = np.lexsort((bitrate[known], member))
+    for rows in np.split(known[order], np.flatnonzero(np.diff(member[order])) + 1):
         if len(rows) > 1:
-            yield rows[np.argsort(bitrate[rows], kind="stable")]
+            yield rows
 
 
 def _rate_at(quality: Floats, curve: Floats, bitrate: Floats) -> Floats:

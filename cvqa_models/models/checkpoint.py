@@ -76,7 +76,7 @@ def load_model(path: str | Path) -> QualityModule:
         raise ValueError(f"'{path}' holds no model configuration; expected a checkpoint written by `train.py fit`.")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(QualityModule, "model")
-    model = parser.instantiate_classes(parser.parse_object({"model": config})).model
+    model = parser.instantiate(parser.parse_object({"model": config})).model
     assert isinstance(model, QualityModule)
     load_weights(model, checkpoint, path)
     return model.eval()

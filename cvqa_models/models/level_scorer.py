@@ -77,12 +77,24 @@ class LevelScorer(QualityModule):
         if isinstance(self.device_mesh, DeviceMesh):
             self._shard(self.device_mesh["data_parallel"])
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Give all processes of a sharded model as many videos: each gathers the weights as often as the others."""
+    def evened(self, batch: Batch) -> Batch:
+        """Return the batch, under a sharded model with as many videos as the longest on any process.
+
+        Each process gathers the weights once per pass, and must do so as often as the others.
+        """
         if not isinstance(self.device_mesh, DeviceMesh):
             return batch
         longest = self.trainer.strategy.reduce(torch.tensor(len(batch), device=self.device), reduce_op="max")
         return padded(batch, int(longest))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return super().training_step(self.evened(batch), batch_idx)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        super().validation_step(self.evened(batch), batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        super().test_step(self.evened(batch), batch_idx)
 
     def _shard(self, mesh: DeviceMesh) -> None:
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard

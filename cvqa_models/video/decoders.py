@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -78,7 +77,8 @@ def probe_pyav(path: str) -> VideoInfo:
                 if packet.size == 0:
                     continue
                 packets += 1
-                _check_whole(path, stream, packet, packets)
+                if packet.is_corrupt:
+                    raise _truncated(path, stream, packets - 1)
                 if not packet.is_discard:
                     stamps.append(packet.pts)
                     end = max(end, (packet.pts or 0) + (packet.duration or 0))
@@ -111,25 +111,25 @@ def recount_pyav(path: str) -> VideoInfo:
 
 
 def frames_pyav(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-    """Yield (index, frame) for the ascending indices `wanted`; decoding ends with the last of them.
+    """Yield (index, frame) for the ascending indices `wanted`, at least one; decoding ends with the last of them.
 
     Raises:
         TimelineChangedError: If the frames that decode do not match `info`.
         ValueError: If decoding fails on the way.
     """
     waiting = iter(wanted)
-    target = next(waiting, None)
+    target = next(waiting)
     with _open(info.path) as container:
         for index, frame in enumerate(_decode(info.path, container, _video_stream(info.path, container))):
-            if target is None:
+            if index < target:
+                continue
+            if info.stamps is not None and frame.pts != info.stamps[index]:
+                break
+            yield index, frame
+            target = next(waiting, -1)
+            if target < 0:
                 return
-            if index == target:
-                if info.stamps is not None and frame.pts != info.stamps[index]:
-                    raise TimelineChangedError
-                yield index, frame
-                target = next(waiting, None)
-    if target is not None:
-        raise TimelineChangedError
+    raise TimelineChangedError
 
 
 def count_pyav(path: str) -> int:
@@ -169,11 +169,6 @@ def _decode(path: str, container: InputContainer, stream: VideoStream) -> Iterat
             decoded += 1
     except av.error.FFmpegError as error:
         raise _truncated(path, stream, decoded) from error
-
-
-def _check_whole(path: str, stream: VideoStream, packet: Packet, packets: int) -> None:
-    if packet.is_corrupt:
-        raise _truncated(path, stream, packets - 1)
 
 
 def _missing_seconds(stream: VideoStream, start: int, end: int) -> float:

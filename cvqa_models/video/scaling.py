@@ -38,7 +38,7 @@ class Scaler:
         graph = self._graph(frame, f"{width}:{height}:flags={kernel}+{EXACT}{BICUBIC if kernel == 'bicubic' else ''}")
         graph.push(frame)
         planes = [
-            np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
             for plane in graph.vpull().planes
         ]
         green, blue, red = planes

@@ -126,10 +126,11 @@ def test_resnet_statistics(branch: ResNet50Stats) -> None:
 def test_whole_system_on_a_video(branch: ResNet50Stats, published: GruPool) -> None:
     from cvqa_models.video.reader import ReadOptions, read_views
 
+    pytest.importorskip("decord", reason="the reference numbers are of frames decoded by decord")
     expected = WHOLE["decord_0.6_rgb"]
-    frames = read_views(CLIP, [branch.view], ReadOptions(untagged="bt601"))[branch.view.key][:16]
+    frames = read_views(CLIP, [branch.view], ReadOptions(decoder="decord", untagged="bt601"))[branch.view.key][:16]
     assert frames.shape == (16, 3, 1, 540, 960)
-    assert_close(frames.float().mean(), expected["frame_mean"], atol=0.05)
+    assert_close(frames.float().mean(), expected["frame_mean"])
     with torch.no_grad():
         tokens = torch.cat([branch.tokens(frame[None, None]) for frame in frames], dim=1)
         assert_summary(tokens[0], expected["features"])

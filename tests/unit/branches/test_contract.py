@@ -18,7 +18,8 @@ import cvqa_models.branches
 from cvqa_models.branches.base import Branch
 from tests.unit.branches.tiny import TINY
 
-FRAME = (72, 128)  # height and width of the decoded frames that the views below are cut from
+TABLE = "cvqa_models.branches.table.Table"  # holds measured values and computes nothing from frames
+FRAME = (64, 96)  # height and width of the decoded frames that the views below are cut from
 
 
 def class_path(branch: type[Branch]) -> str:
@@ -62,7 +63,7 @@ def draw(branch: Branch, videos: int) -> Tensor:
 
 
 def test_every_branch_has_a_tiny_configuration() -> None:
-    assert sorted(CLASSES) == sorted(TINY), "give each branch one row in tests/unit/branches/tiny.py"
+    assert sorted(CLASSES.keys() - {TABLE}) == sorted(TINY), "give each branch one row in tests/unit/branches/tiny.py"
 
 
 @pytest.mark.parametrize("path", TINY_CLASSES)
@@ -79,7 +80,7 @@ def test_width_is_as_declared(path: str) -> None:
 @pytest.mark.parametrize("path", TINY_CLASSES)
 def test_a_video_has_the_same_feature_alone_and_in_a_batch(path: str) -> None:
     branch = build(path).eval()
-    x = draw(branch, videos=3)
+    x = draw(branch, videos=2)
     with torch.no_grad():
         together = branch(x)
         alone = torch.cat([branch(video) for video in x.split(1)])

@@ -40,7 +40,9 @@ def test_features_are_means_over_halves_and_positions() -> None:
 @torch.no_grad()
 def test_level_logits_are_the_output_layer_on_the_last_state() -> None:
     torch.manual_seed(0)
-    levels = QAlignLevels(config=MPLUG_OWL2, count=2, prompt=PROMPT, words=["good", "poor"], frozen=True, dtype="float32")
+    levels = QAlignLevels(
+        config=MPLUG_OWL2, count=2, prompt=PROMPT, words=["good", "poor"], frozen=True, dtype="float32"
+    )
     network = levels.asker.network
     last = hidden(network, square(FRAMES[0, :, :, 0], 28).float())[:, -1]
     torch.testing.assert_close(levels.tokens(FRAMES)[0], network.lm_head(last)[:, [5, 6]])
@@ -109,7 +111,7 @@ def test_a_released_folder_gives_its_network(released: tuple[Path, MplugOwl2]) -
 def test_a_folder_without_shards_is_named(released: tuple[Path, MplugOwl2]) -> None:
     for shard in released[0].glob("*.bin"):
         shard.unlink()
-    with pytest.raises(FileNotFoundError, match="holds no .*fetch the whole folder"):
+    with pytest.raises(FileNotFoundError, match=r"holds no .*fetch the whole folder"):
         read_one_align(str(released[0]), torch.float32)
 
 

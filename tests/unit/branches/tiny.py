@@ -59,6 +59,7 @@ TINY: dict[str, dict[str, Any]] = {
         "net_width": 0.05,
         "features": 4,
     },
+    "cvqa_models.branches.compression_level.CompressionLevel": {"width": 8, "clips": 2, "grid": (1, 2), "patch": 32},
     "cvqa_models.branches.slowfast.SlowFast": {
         "pathway": "both",
         "num_chunks": 2,
@@ -76,7 +77,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "cvqa_models.branches.timm.Timm": {"name": "test_vit", "num_frames": 2, "size": 32},
     "cvqa_models.branches.clip_frames.ClipFrames": {
-        "frames": 4,
+        "num_frames": 4,
         "size": 30,
         "width": 16,
         "depth": 2,
@@ -84,9 +85,9 @@ TINY: dict[str, dict[str, Any]] = {
         "patch": 8,
         "dim": 8,
     },
-    "cvqa_models.branches.convnext3d.ConvNeXt3DMap": {"moments": 3, "size": 32, "depths": (1, 2), "dims": (4, 8)},
+    "cvqa_models.branches.convnext3d.ConvNeXt3DMap": {"num_moments": 3, "size": 32, "depths": (1, 2), "dims": (4, 8)},
     "cvqa_models.branches.fastvqa.FastVqa": {
-        "clips": 2,
+        "num_clips": 2,
         "length": 8,
         "grid": (4, 4),
         "patch": 16,
@@ -94,9 +95,9 @@ TINY: dict[str, dict[str, Any]] = {
         "depths": (2, 1),
         "heads": (1, 2),
     },
-    "cvqa_models.branches.liqe.Liqe": {"count": 2, "window": 64, "width": 16, "depth": 1, "heads": 2},
+    "cvqa_models.branches.liqe.Liqe": {"num_frames": 2, "window": 64, "width": 16, "depth": 1, "heads": 2},
     "cvqa_models.branches.swin3d.Swin3DMap": {
-        "moments": 3,
+        "num_moments": 3,
         "grid": (2, 2),
         "patch": 16,
         "width": 8,

@@ -136,7 +136,7 @@ def test_constant_predictions_in_float32_stay_finite() -> None:
     assert pred.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("start", [1.0, 3.0])
+@pytest.mark.parametrize("start", [0.5, 2.0])
 def test_training_finds_the_order_and_one_scale(start) -> None:
     noise, mos, group = batch([15, 15], seed=2)
     pred = (start * noise.float()).requires_grad_()
@@ -147,7 +147,7 @@ def test_training_finds_the_order_and_one_scale(start) -> None:
         optimizer.step()
     for k in group.unique():
         assert pred[group == k].argsort().tolist() == mos[group == k].argsort().tolist()
-        assert pred[group == k].std().item() == pytest.approx(1, abs=0.2)  # the anchor's doing
+        assert pred[group == k].std().item() == pytest.approx(1, abs=0.3)  # the anchor's doing
 
 
 def test_it_can_be_copied_to_other_processes() -> None:

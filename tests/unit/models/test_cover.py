@@ -16,9 +16,9 @@ from cvqa_models.video.frames import Timeline
 
 def build(width: int = 16) -> Cover:
     torch.manual_seed(0)
-    semantic = ClipFrames(frames=3, size=30, width=16, depth=1, heads=2, patch=8, dim=width)
-    technical = Swin3DMap(moments=3, grid=(2, 2), patch=16, width=8, depths=(1, 1), heads=(1, 2))
-    aesthetic = ConvNeXt3DMap(moments=3, size=32, depths=(1, 1), dims=(8, 16))
+    semantic = ClipFrames(num_frames=3, size=30, width=16, depth=1, heads=2, patch=8, dim=width)
+    technical = Swin3DMap(num_moments=3, grid=(2, 2), patch=16, width=8, depths=(1, 1), heads=(1, 2))
+    aesthetic = ConvNeXt3DMap(num_moments=3, size=32, depths=(1, 1), dims=(8, 16))
     return Cover(semantic, technical, aesthetic, GroupLoss()).eval()
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Resize
 from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -18,6 +16,8 @@ from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.module import Recipe
 from cvqa_models.models.multibranch import MultiBranch
 from cvqa_models.types import Batch
+from cvqa_models.video.frames import KeyFrames
+from cvqa_models.video.pixels import Resize
 from cvqa_models.video.view import View
 
 

@@ -13,10 +13,9 @@ from cvqa_models.weights import load_exact
 def test_inflated_kernels_see_a_still_clip_as_the_image() -> None:
     """A still clip, longer than all kernels together, gives in its middle what timm's ConvNeXt gives for the image."""
     torch.manual_seed(0)
-    image = timm.create_model(
-        "convnext_tiny", depths=(2, 1, 1, 1), dims=(4, 8, 12, 16), num_classes=0, ls_init_value=0.5
-    ).eval()
-    network = ConvNeXt3D(depths=(2, 1, 1, 1), dims=(4, 8, 12, 16)).eval()
+    sizes = {"depths": (2, 1, 1, 1), "dims": (4, 8, 12, 16)}
+    image = timm.create_model("convnext_tiny", num_classes=0, ls_init_value=0.5, **sizes).eval()
+    network = ConvNeXt3D(**sizes).eval()
     load_exact(network, inflate({_published_name(key): value for key, value in image.state_dict().items()}, network))
     picture = torch.rand(1, 3, 64, 64)
     clip = picture.unsqueeze(2).repeat(1, 1, 12, 1, 1)

@@ -1,0 +1,100 @@
+"""Choose references as the challenge's organisers did: by spatial and temporal complexity, in clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.vq import kmeans2
+
+from cvqa_models.build import ffmpeg
+from cvqa_models.build.files import clear_scratch, scratch
+from cvqa_models.build.jobs import run_jobs
+
+_GOP = 30
+# The paper leaves the encoder's settings open; values depend on them, so they are fixed: constant quantiser, key
+# frames by the clock, no B frames, and no words of the encoder about itself in the first packet.
+_PROBE = ["-c:v", "libx264", "-preset", "veryfast", "-qp", "24", "-bf", "0", "-g", str(_GOP), "-sc_threshold", "0"]
+_PROBE += ["-pix_fmt", "yuv420p", "-threads", "1", "-bsf:v", "filter_units=remove_types=6"]
+
+
+def complexity(video: Path, folder: Path) -> tuple[float, float]:
+    """Return a clip's spatial and temporal complexity.
+
+    Spatial is the mean size of x264's I frames over that of an uncompressed frame; temporal is the mean size of its P
+    frames over that of its I frames (AIM 2024 challenge, data set section).
+
+    Args:
+        video: Clip.
+        folder: Where the trial encode may lie for a moment.
+
+    Raises:
+        FileNotFoundError: If the clip does not exist.
+        ValueError: If it cannot be read or has fewer than two frames.
+    """
+    facts = ffmpeg.inspect(video)
+    if len(facts.times) < 2:
+        raise ValueError(f"'{video}' has one frame; motion needs two or more.")
+    crop = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2"]
+    with scratch(folder) as partial_folder:
+        packets = ffmpeg.write(["-i", video, "-map", "0:v:0", *crop, *_PROBE], partial_folder / "probe.mp4")
+    sizes = np.array(packets, dtype=float)
+    is_key = np.arange(len(sizes)) % _GOP == 0
+    intra, inter = sizes[is_key].mean(), sizes[~is_key].mean()
+    return float(intra / (facts.width * facts.height * 1.5)), float(inter / intra)
+
+
+def measure_complexity(
+    videos: Mapping[str, Path], folder: Path, workers: int | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return a table `video_id`, `path`, `spatial`, `temporal`, and each unreadable clip's message by name."""
+    clear_scratch(folder)
+    jobs = {name: partial(complexity, path, folder) for name, path in videos.items()}
+    values, failures = run_jobs(jobs, "Measuring complexity", workers)
+    rows = [(name, str(videos[name]), *value) for name, value in values.items()]
+    return pd.DataFrame(rows, columns=["video_id", "path", "spatial", "temporal"]), failures
+
+
+def choose(table: pd.DataFrame, clusters: int, candidates: int, seed: int = 0) -> pd.DataFrame:
+    """Return the table with `cluster`, `rank` by distance from its centre, and `chosen` for the nearest `candidates`.
+
+    Both axes are standardised before K-means, since their scales have nothing in common.
+
+    Args:
+        table: As from `measure_complexity`.
+        clusters: Number of clusters.
+        candidates: Clips to mark in each.
+        seed: Of the first centres.
+
+    Raises:
+        ValueError: If there are fewer clips than clusters, or a number is not positive.
+    """
+    if clusters < 1 or candidates < 1:
+        raise ValueError(f"`clusters` is {clusters} and `candidates` is {candidates}; both must be at least 1.")
+    if len(table) < clusters:
+        raise ValueError(f"{len(table)} clips cannot form {clusters} clusters; give more clips or ask for fewer.")
+    points = table[["spatial", "temporal"]].to_numpy()
+    points = (points - points.mean(0)) / np.maximum(points.std(0), 1e-12)
+    centres, cluster = kmeans2(points, clusters, iter=100, minit="++", rng=np.random.default_rng(seed))
+    distance = pd.Series(np.linalg.norm(points - centres[cluster], axis=1), index=table.index)
+    rank = distance.groupby(cluster).rank(method="first").astype(int)
+    return table.assign(cluster=cluster, rank=rank, chosen=rank <= candidates)
+
+
+def scatter(table: pd.DataFrame, path: Path) -> None:
+    """Draw the clips on the plane of the two measures, coloured by cluster, the chosen ones named."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(table["spatial"], table["temporal"], c=table["cluster"], cmap="tab20", s=18)
+    chosen = table[table["chosen"]]
+    axes.scatter(chosen["spatial"], chosen["temporal"], s=90, facecolors="none", edgecolors="black")
+    for name, x, y in chosen[["video_id", "spatial", "temporal"]].itertuples(index=False):
+        axes.annotate(str(name), (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
+    axes.set_xlabel("spatial complexity (I frame / uncompressed frame)")
+    axes.set_ylabel("temporal complexity (P frame / I frame)")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,228 @@
+"""`cvqa build`: data sets of compressed video from your own clips, or from photographs in motion."""
+
+from __future__ import annotations
+
+import json as json_format
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+
+from cvqa_models.build import ladder as ladders
+from cvqa_models.build import pseudo_labels, tables
+from cvqa_models.build.encode import Encode, encode_all, lossless_copy
+from cvqa_models.build.files import clear_scratch, remember, write_csv, write_json
+from cvqa_models.build.jobs import run_jobs
+from cvqa_models.build.mini import build_mini
+from cvqa_models.build.references import Reference, prepare_clip
+from cvqa_models.build.select import choose, measure_complexity, scatter
+from cvqa_models.data.files import index_videos
+from cvqa_models.data.manifest import read_manifest, write_manifest
+
+log = logging.getLogger(__name__)
+
+INCOMPLETE = 2  # exit code: something failed, everything else was kept
+
+
+def mini(
+    root: Path,
+    *,
+    references: Path | None = None,
+    width: int = 320,
+    height: int = 180,
+    seconds: float = 2.0,
+    seed: int = 0,
+    workers: int | None = None,
+    json: Path | None = None,
+) -> int:
+    """Build the embedded data set: ten references, six encoders, two presets, three rates, scores made from VMAF.
+
+    The table has CVQAD's columns; its scores are a proxy, not human opinion. A build that was interrupted goes on
+    where it stopped. Exit code 2 if a video failed; the others are kept.
+
+    Args:
+        root: Folder of the data set.
+        references: Folder of your own clips instead of packaged photographs in motion.
+        width: Columns of the videos.
+        height: Rows of the videos; your own clips keep their shape instead.
+        seconds: Length of the clips.
+        seed: Of the film grain and the simulated viewers.
+        workers: Jobs at a time; one per processor by default.
+        json: File for the result: table, number of videos, failures.
+    """
+    built = build_mini(root, references, workers, width=width, height=height, seconds=seconds, seed=seed)
+    Console().print(
+        f"{built.num_videos} videos and their proxy scores: {built.labels}", highlight=False, soft_wrap=True
+    )
+    return _finish(built.failures, {"labels": str(built.labels), "videos": built.num_videos}, json)
+
+
+def select(
+    videos: Path,
+    *,
+    clusters: int,
+    out: Path,
+    candidates: int = 3,
+    seed: int = 0,
+    workers: int | None = None,
+    json: Path | None = None,
+) -> int:
+    """Choose references from a folder of clips: K-means on spatial and temporal complexity, candidates per cluster.
+
+    Spatial complexity is x264's mean I frame over the uncompressed frame, temporal its mean P over its mean I frame.
+    Writes a table and, beside it, a scatter plot of the same name. Exit code 2 if a clip could not be read.
+
+    Args:
+        videos: Folder of clips, searched at any depth.
+        clusters: Number of clusters.
+        out: Table to write; `.png` beside it.
+        candidates: Clips to mark in each cluster, the nearest to its centre first.
+        seed: Of the clustering.
+        workers: Clips at a time; one per processor by default.
+        json: File for the result: chosen clips and failures.
+    """
+    table, failures = measure_complexity(index_videos(videos), out.parent, workers)
+    if table.empty:
+        raise ValueError("No clip could be read: " + "; ".join(failures.values()))
+    table = choose(table, clusters, candidates, seed)
+    write_csv(out, table.sort_values(["cluster", "rank"]))
+    scatter(table, out.with_suffix(".png"))
+    chosen = table.loc[table["chosen"], "video_id"].tolist()
+    Console().print(f"{len(chosen)} of {len(table)} clips chosen: {out}", highlight=False, soft_wrap=True)
+    return _finish(failures, {"chosen": chosen}, json)
+
+
+def encode(
+    references: Path,
+    *,
+    ladder: Path,
+    root: Path,
+    seconds: float | None = None,
+    lossless: bool = False,
+    workers: int | None = None,
+    json: Path | None = None,
+) -> int:
+    """Encode references over a ladder of encoders, presets and rates, one thread per encode, several at a time.
+
+    Rates are met within the ladder's tolerance by a search over CRF or bitrate. What is finished is never made again,
+    so an interrupted run goes on where it stopped. Exit code 2 if an encode failed; the others are kept.
+
+    Args:
+        references: Folder of pristine clips, searched at any depth.
+        ladder: YAML file; configs/build/ladder.yaml explains its keys.
+        root: Folder for references, videos, their cards and `manifest.csv`.
+        seconds: Cut the clips to this length.
+        lossless: Also keep an x265-lossless copy of every video, checked to be equal frame by frame.
+        workers: Encodes at a time; one per processor by default.
+        json: File for the result: manifest, number of videos, failures.
+    """
+    rungs = ladders.read(ladder)
+    clips = index_videos(references)
+    remember(root, {"references": str(references), "ladder": ladder.read_text(), "seconds": seconds})
+    shots = {name: partial(prepare_clip, path, root / "references", seconds=seconds) for name, path in clips.items()}
+    sources, failures = run_jobs(shots, "Preparing references", workers)
+    if not sources:
+        raise ValueError("No reference could be used: " + "; ".join(failures.values()))
+    jobs = ladders.plan(list(sources.values()), rungs, _speeds(rungs, next(iter(sources.values())), root))
+    _check_disk(ladders.disk_estimate(jobs, lossless), root)
+    encodes, broken = encode_all(jobs, root, workers)
+    failures |= broken
+    if lossless:
+        clear_scratch(root / "lossless")
+        copies = {one.video_id: partial(lossless_copy, one, root) for one in encodes}
+        failures |= run_jobs(copies, "Checking lossless copies", workers)[1]
+    return _finish_encode(encodes, sources, root, failures, json)
+
+
+def proxies(
+    manifest: Path,
+    *,
+    out: Path,
+    features: list[str] | None = None,
+    every: int = 1,
+    workers: int | None = None,
+    json: Path | None = None,
+) -> int:
+    """Measure VMAF, PSNR, SSIM and MS-SSIM of every video against its reference, frames paired by index.
+
+    Values of one video are kept in a folder beside the table, so an interrupted run goes on where it stopped. Exit
+    code 2 if a video failed, for example because it has more frames than its reference.
+
+    Args:
+        manifest: Table with `video_id`, `path` and `reference_path`, as `cvqa build encode` writes it.
+        out: Table to write: `video_id`, `vmaf` and the features.
+        features: Which of psnr, ssim, ms_ssim to take beside VMAF; all by default.
+        every: Measure each n-th frame only.
+        workers: Videos at a time; one per processor by default.
+        json: File for the result: number of videos, failures.
+    """
+    wanted = list(pseudo_labels.FEATURES) if features is None else features
+    if unknown := set(wanted) - set(pseudo_labels.FEATURES):
+        raise ValueError(f"`features` holds {sorted(unknown)}; choose from {', '.join(pseudo_labels.FEATURES)}.")
+    records = read_manifest(manifest)
+    lacking = [one.video_id for one in records if one.path is None or one.reference_path is None]
+    if lacking:
+        raise ValueError(
+            f"'{manifest}' lacks `path` or `reference_path` for {len(lacking)} of {len(records)} videos "
+            f"(first: '{lacking[0]}'); fill these columns."
+        )
+    pairs = {one.video_id: (Path(str(one.path)), Path(str(one.reference_path))) for one in records}
+    cards = out.with_suffix("")
+    values, failures = pseudo_labels.measure_all(pairs, cards, wanted, every=every, workers=workers)
+    if not values:
+        raise ValueError("No video could be measured: " + "; ".join(list(failures.values())[:3]))
+    table = pd.DataFrame([{"video_id": name, **row} for name, row in values.items()])
+    write_csv(out, table[["video_id", "vmaf", *wanted]])
+    Console().print(f"{len(values)} of {len(records)} videos measured: {out}", highlight=False, soft_wrap=True)
+    return _finish(failures, {"videos": len(values)}, json)
+
+
+def _speeds(rungs: ladders.Ladder, probe: Reference, root: Path) -> dict[str, dict[str, str]]:
+    """Return the speeds of a ladder, measured once per root so that a resumed run keeps them."""
+    card = root / "speeds.json"
+    if card.is_file():
+        kept: dict[str, dict[str, str]] = json_format.loads(card.read_text())
+        return kept
+    speeds = ladders.resolve_speeds(rungs, probe, root)
+    write_json(card, speeds)
+    log.info("speeds: %s", json_format.dumps(speeds))
+    return speeds
+
+
+def _check_disk(needed: int, root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    log.info("The encodes will take about %.1f MB; %.1f MB are free.", needed / 1e6, free / 1e6)
+    if needed > free:
+        raise ValueError(
+            f"The encodes need about {needed / 1e9:.1f} GB but '{root}' has {free / 1e9:.1f} GB free; make room."
+        )
+
+
+def _finish_encode(
+    encodes: Sequence[Encode],
+    sources: Mapping[str, Reference],
+    root: Path,
+    failures: dict[str, str],
+    json: Path | None,
+) -> int:
+    if not encodes:
+        raise ValueError("No video could be encoded: " + "; ".join(list(failures.values())[:3]))
+    manifest = root / "manifest.csv"
+    write_manifest(manifest, tables.manifest_table(encodes, sources, root))
+    Console().print(f"{len(encodes)} videos: {manifest}", highlight=False, soft_wrap=True)
+    return _finish(failures, {"manifest": str(manifest), "videos": len(encodes)}, json)
+
+
+def _finish(failures: Mapping[str, str], result: dict[str, object], json: Path | None) -> int:
+    """List what failed, write the result, and return the exit code."""
+    console = Console(stderr=True)
+    for name, message in failures.items():
+        console.print(f"[red]failed[/red] {escape(name)}: {escape(message)}", soft_wrap=True, highlight=False)
+    if json is not None:
+        write_json(json, {**result, "failures": dict(failures)})
+    return INCOMPLETE if failures else 0

@@ -1,0 +1,66 @@
+"""Every shipped configuration parses against the real signatures, and mistakes are refused by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pytorch_lightning.cli import LightningArgumentParser
+
+from cvqa_models.data.datamodule import GroupDataModule
+from cvqa_models.models.module import QualityModule
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+MODELS = sorted((ROOT / "configs" / "model").glob("*.yaml"))
+
+
+def parse(*files: Path) -> object:
+    from pytorch_lightning import Trainer
+
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_lightning_class_args(QualityModule, "model", subclass_mode=True, required=False)
+    parser.add_lightning_class_args(GroupDataModule, "data", required=False)
+    config: dict = {}
+    for file in files:
+        config.update(yaml.safe_load(file.read_text()))
+    return parser.parse_object(config)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_configuration_fits_the_signatures(path: Path) -> None:
+    needs_data = "source" not in (yaml.safe_load(path.read_text()).get("data") or {})
+    parse(*([ROOT / "configs/data/mini.yaml"] if needs_data else []), path)
+
+
+def test_every_system_has_a_tiny_twin() -> None:
+    assert {path.name for path in MODELS} == {path.name for path in (ROOT / "configs" / "tiny").glob("*.yaml")}
+
+
+def test_open_branches_are_spelt_only_in_models() -> None:
+    """A `branches:` dict in an overlay would drop the branches that it does not name, without a word."""
+    elsewhere = [path for path in CONFIGS if path.parent.name not in ("model", "tiny", "pretrain", "experiment")]
+    assert not [path for path in elsewhere if "branches:" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_configuration_says_what_it_is(path: Path) -> None:
+    assert path.read_text().startswith("# ")
+
+
+def cli(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=cwd, check=False)
+
+
+def test_a_misspelt_key_is_refused_and_named(tmp_path: Path) -> None:
+    config = ["--config", str(ROOT / "configs/tiny/flagship.yaml"), "--config", str(ROOT / "configs/data/mini.yaml")]
+    done = cli("fit", *config, "--model.recipe.lr_hed", "0.1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "lr_hed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

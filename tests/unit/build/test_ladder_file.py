@@ -1,0 +1,105 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cvqa_models.build import ffmpeg, ladder
+from cvqa_models.build.encode import encode_ladder
+from cvqa_models.build.encoders import ENCODERS, find_encoder
+from cvqa_models.build.references import Reference
+
+PROJECT = Path(__file__).parents[3]
+GOOD = "encoders: [x264, vp9]\npresets: [fast, medium]\nkbps: [100, 200, 400]\n"
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_the_example_is_a_ladder_of_groups_that_count() -> None:
+    example = ladder.read(PROJECT / "configs" / "build" / "ladder.yaml")
+    assert len(example.encoders) * len(example.rungs) >= 15
+
+
+def test_plan_has_a_job_per_reference_encoder_and_preset(tmp_path: Path, reference: Reference) -> None:
+    read = ladder.read(_write(tmp_path / "l.yaml", GOOD))
+    speeds = ladder.resolve_speeds(read, reference, tmp_path)
+    jobs = ladder.plan([reference], read, speeds)
+    assert [(job.encoder.name, job.preset, job.speed) for job in jobs] == [
+        ("x264", "fast", "veryfast"),
+        ("x264", "medium", "medium"),
+        ("vp9", "fast", "realtime8"),
+        ("vp9", "medium", "good5"),
+    ]
+    assert jobs[0].video_id(100.0) == "x264_fast_cat_100"
+
+
+def test_own_speed_names_are_taken(tmp_path: Path, reference: Reference) -> None:
+    text = "encoders: [svt-av1]\npresets: {slow: {svt-av1: 4}}\ncrf: [30, 40]\n"
+    read = ladder.read(_write(tmp_path / "l.yaml", text))
+    assert ladder.resolve_speeds(read, reference, tmp_path) == {"slow": {"svt-av1": "4"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("encoders: [x264]\npreset: [fast]\nkbps: [1]", r"unknown keys \['preset'\]"),
+        ("- x264", r"unknown keys \['x264'\]"),
+        ("encoders: [x264", "is not YAML"),
+        ("encoders: [x264]\npresets: [fast]", "either `kbps` or `crf`"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: [1]\ncrf: [2]", "either `kbps` or `crf`"),
+        ("encoders: x264\npresets: [fast]\nkbps: [1]", "needs `encoders`, a list"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: 100", "`kbps` is 100; expected numbers"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: ['a']", "`kbps` is .'a'.; expected numbers"),
+        ("encoders: [h264]\npresets: [fast]\nkbps: [100]", "'h264' is not known; choose from x264"),
+        ("encoders: []\npresets: [fast]\nkbps: [100]", "at least one encoder"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: [100, 100]", "different positive numbers"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: [100]\ntolerance: 4", "`tolerance` is 4.0"),
+        ("encoders: [openh264]\npresets: [fast]\ncrf: [30]", "'openh264' has no CRF"),
+    ],
+)
+def test_refuses(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ladder.read(_write(tmp_path / "l.yaml", text))
+
+
+def test_refuses_a_missing_file_and_an_unknown_speed(tmp_path: Path, reference: Reference) -> None:
+    with pytest.raises(FileNotFoundError, match=r"configs/build/ladder.yaml is an example"):
+        ladder.read(tmp_path / "none.yaml")
+    read = ladder.read(_write(tmp_path / "l.yaml", GOOD.replace("[fast, medium]", "{fast: {x264: medium, vp9: 9}}")))
+    with pytest.raises(ValueError, match=r"'fast' of 'vp9' is 9; give one of its speeds \(good0"):
+        ladder.resolve_speeds(read, reference, tmp_path)
+
+
+def test_the_slowest_sufficient_speed_is_found(
+    tmp_path: Path, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fps = {speed: 2.0**number for number, speed in enumerate(ENCODERS["x264"].speeds)}
+    monkeypatch.setattr(ladder, "_measured_fps", lambda encoder, speed, probe, folder: fps[speed])
+    assert ladder.slowest_at(ENCODERS["x264"], 5, reference, tmp_path) == "medium"  # 1, 2, 4, 8
+    assert ladder.slowest_at(ENCODERS["x264"], 1e9, reference, tmp_path) == "ultrafast"
+    assert ladder.slowest_at(ENCODERS["x264"], 0.1, reference, tmp_path) == "veryslow"
+
+
+def test_speed_is_measured_by_encoding(tmp_path: Path, reference: Reference) -> None:
+    read = ladder.read(_write(tmp_path / "l.yaml", "encoders: [x264, vp9]\npresets: {any: 0.001}\nkbps: [100]\n"))
+    assert ladder.resolve_speeds(read, reference, tmp_path) == {"any": {"x264": "veryslow", "vp9": "good0"}}
+
+
+def test_disk_estimate_is_rate_times_length(tmp_path: Path, reference: Reference) -> None:
+    read = ladder.read(_write(tmp_path / "l.yaml", GOOD))
+    jobs = ladder.plan([reference], read, ladder.resolve_speeds(read, reference, tmp_path))
+    assert ladder.disk_estimate(jobs, lossless=False) == 4 * round(700_000 / 8 * 0.8)
+    assert ladder.disk_estimate(jobs, lossless=True) > 4 * round(700_000 / 8 * 0.8) + 12 * 128 * 96 * 20 // 2
+
+
+def test_an_encoder_that_ffmpeg_lacks_is_named(
+    tmp_path: Path, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = ladder.LadderJob(reference, find_encoder("vvenc"), "fast", "light", "kbps", (100.0,), 0.04)
+    monkeypatch.setattr(ffmpeg, "encoder_names", lambda: frozenset({"libx264"}))
+    with pytest.raises(
+        ValueError, match="without libvvenc; use the one that imageio-ffmpeg brings, or leave 'vvenc' out"
+    ):
+        encode_ladder(replace(job), tmp_path)

@@ -1,0 +1,112 @@
+import logging
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from cvqa_models.build import ffmpeg
+from cvqa_models.build.references import Reference, load, prepare_clip, shoot_scene
+from cvqa_models.build.scenes import Box, Mover, Scene, render
+
+X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "0"]
+
+
+def _clip(path: Path, *filters: str, frames: int = 12, options: list[str] | None = None) -> Path:
+    source = [
+        "-f",
+        "lavfi",
+        "-i",
+        f"testsrc2=size=96x64:rate=30,{','.join(filters) or 'null'}",
+        "-frames:v",
+        str(frames),
+    ]
+    ffmpeg.write([*source, *(options or [*X264, "-pix_fmt", "yuv420p"])], path)
+    return path
+
+
+def _luma(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray()[: frame.height] for frame in container.decode(video=0)])
+
+
+def test_a_plain_clip_is_kept_frame_by_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = _clip(tmp_path / "plain.mp4")
+    reference = prepare_clip(clip, tmp_path / "refs")
+    assert (reference.width, reference.height, reference.fps, reference.frames) == (96, 64, Fraction(30), 12)
+    assert (_luma(reference.path) == _luma(clip)).all()
+    assert not caplog.records
+    assert load(tmp_path / "refs", "plain") == reference
+    clip.unlink()
+    assert prepare_clip(clip, tmp_path / "refs") == reference  # nothing is made twice
+
+
+def test_size_and_length_can_be_reduced(tmp_path: Path) -> None:
+    reference = prepare_clip(_clip(tmp_path / "long.mp4", frames=30), tmp_path, width=48, seconds=0.5)
+    assert (reference.width, reference.height, reference.frames, reference.seconds) == (48, 32, 15, 0.5)
+
+
+def test_odd_size_ten_bit_and_variable_rate_are_mended_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    odd = _clip(tmp_path / "odd.mkv", "format=yuv444p,crop=95:63", options=["-c:v", "ffv1", "-pix_fmt", "yuv444p"])
+    assert prepare_clip(odd, tmp_path / "refs").width == 94
+    deep = _clip(tmp_path / "deep.mkv", options=["-c:v", "ffv1", "-pix_fmt", "yuv420p10le"])
+    assert ffmpeg.inspect(prepare_clip(deep, tmp_path / "refs").path).pixel_format == "yuv420p"
+    jumpy = _clip(tmp_path / "jumpy.mkv", "select='not(between(n,3,8))'", options=[*X264, "-fps_mode", "passthrough"])
+    reference = prepare_clip(jumpy, tmp_path / "refs")
+    facts = ffmpeg.inspect(reference.path)
+    assert np.ptp(np.diff(facts.times)) < 0.002
+    assert float(reference.fps) == pytest.approx(30, rel=0.03)
+    assert [record.message.split("; ")[1] for record in caplog.records][:2] == [
+        "its odd edge is cut off.",
+        "it is reduced to 8 bit.",
+    ]
+    assert "variable frame rate" in caplog.text
+
+
+def test_hdr_broken_and_missing_clips_are_refused(tmp_path: Path) -> None:
+    hdr = _clip(tmp_path / "hdr.mp4", "setparams=color_trc=smpte2084", options=[*X264, "-pix_fmt", "yuv420p10le"])
+    with pytest.raises(ValueError, match=r"hdr.mp4' is HDR \(smpte2084\); convert"):
+        prepare_clip(hdr, tmp_path / "refs")
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(ValueError, match=r"empty.mp4' cannot be read as video"):
+        prepare_clip(tmp_path / "empty.mp4", tmp_path / "refs")
+    with pytest.raises(FileNotFoundError, match=r"none.mp4' does not exist"):
+        prepare_clip(tmp_path / "none.mp4", tmp_path / "refs")
+    sound = tmp_path / "sound.mp4"
+    ffmpeg.run(["-f", "lavfi", "-i", "sine=duration=0.2", sound])
+    with pytest.raises(ValueError, match=r"sound.mp4' cannot be read as video .*matches no streams"):
+        prepare_clip(sound, tmp_path / "refs")
+    cut = tmp_path / "cut.mkv"
+    whole = _clip(tmp_path / "whole.mkv").read_bytes()
+    cut.write_bytes(whole[:1000])
+    with pytest.raises(ValueError, match=r"cut.mkv'"):
+        prepare_clip(cut, tmp_path / "refs")
+    assert not list((tmp_path / "refs").glob("*.mkv")) if (tmp_path / "refs").exists() else True
+
+
+def test_a_scene_becomes_a_reference_tagged_bt709(reference: Reference) -> None:
+    assert (reference.width, reference.height, reference.frames, reference.seconds) == (128, 96, 20, 0.8)
+    with av.open(str(reference.path)) as container:
+        frame = next(container.decode(video=0))
+    assert ffmpeg.inspect(reference.path).transfer == "bt709"
+    first = next(iter(render(_scene(), 96, 128, 20)))
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    expected = 16 + (first @ weights) * 219 / 255
+    assert abs(frame.to_ndarray()[:96] - expected).mean() < 1
+
+
+def _scene():
+    disc = Mover("flower", 0.2, (0, 0.2), (1.5, 0.9))
+    return Scene("cat", "cat", Box(0.4, 0.5, 0.6), Box(0.6, 0.5, 0.6), movers=(disc,))
+
+
+def test_a_scene_is_shot_once(reference: Reference, tmp_path: Path) -> None:
+    size = {"width": 64, "height": 48, "fps": 10, "seconds": 0.3}
+    first = shoot_scene(_scene(), tmp_path, **size)
+    stamp = first.path.stat().st_mtime_ns
+    assert shoot_scene(_scene(), tmp_path, **size) == first
+    assert first.path.stat().st_mtime_ns == stamp

@@ -1,0 +1,287 @@
+"""The command on small tables: what it writes, and one sentence for each bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cvqa_models.commands.evaluate import evaluate
+from cvqa_models.metrics.ensemble import combine
+from cvqa_models.metrics.group_score import evaluate as group_evaluate
+
+CODECS = ["x264", "x265", "vvc", "av1", "vp9", "xin"]
+SEQUENCES = ["city", "river", "forest"]
+KEYS = ["codec", "preset", "sequence", "crf"]
+VIDEOS = [(codec, "fast", name, crf) for name in SEQUENCES for codec in CODECS for crf in (1000, 2000, 4000)]
+IDS = ["_".join(map(str, video)) for video in VIDEOS]
+GROUPS = [f"{name}/fast" for _, _, name, _ in VIDEOS]
+MOS = np.random.default_rng(0).normal(size=len(VIDEOS)) + np.log2([video[3] for video in VIDEOS])
+Scores = dict[str, object]
+
+
+def write(path: Path, header: list[str], rows: list[list[object]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    rows = [[*video, video[3] * 1.1, score] for video, score in zip(VIDEOS, MOS.tolist(), strict=True)]
+    return write(tmp_path / "labels.csv", [*KEYS, "real_bitrate", "subjective_score"], rows)
+
+
+def noisy(seed: int, noise: float = 1.0) -> np.ndarray:
+    return MOS + noise * np.random.default_rng(seed).normal(size=len(MOS))
+
+
+@pytest.fixture
+def predict(tmp_path: Path) -> Callable[..., Path]:
+    def file(
+        scores: np.ndarray | None = None, name: str = "model", change: Callable[[Scores], None] | None = None
+    ) -> Path:
+        rows: Scores = dict(zip(IDS, noisy(1).tolist() if scores is None else scores.tolist(), strict=True))
+        if change:
+            change(rows)
+        return write(tmp_path / f"{name}.csv", ["video_id", "score"], [[key, value] for key, value in rows.items()])
+
+    return file
+
+
+def test_json_of_one_file(tmp_path, labels, predict) -> None:
+    evaluate(labels, predictions=[predict()], json=tmp_path / "out.json")
+    found = json.loads((tmp_path / "out.json").read_text())
+    expected = group_evaluate(GROUPS, MOS, noisy(1))
+    assert {key: found[key] for key in ("srocc", "plcc", "krocc", "result")} == pytest.approx(
+        {key: getattr(expected, key) for key in ("srocc", "plcc", "krocc", "result")}
+    )
+    assert found["videos"] == 54
+    assert found["groups"][0] == pytest.approx(
+        {"group": "city/fast", "n": 18, **{k: getattr(expected.groups[0], k) for k in ("srocc", "plcc", "krocc")}}
+    )
+    for metric in ("srocc", "plcc", "krocc", "result"):
+        low, high = found["ci"][metric]
+        assert low <= found[metric] <= high
+    rates = np.array([video[3] for video in VIDEOS], dtype=float)
+    assert found["bitrate_kbps"]["result"] == pytest.approx(group_evaluate(GROUPS, MOS, rates).result)
+
+
+def test_several_files_are_compared_in_pairs(labels, predict, capsys) -> None:
+    files = [predict(noisy(1, 3), "rough"), predict(noisy(1, 0.3), "fine")]
+    found = evaluate(labels, predictions=files)
+    assert list(found["rows"]) == ["rough", "fine", "bitrate_kbps"]
+    assert found["difference_to"] == "rough"
+    gap = found["differences"]["fine"]
+    assert gap["value"] == pytest.approx(found["rows"]["fine"]["result"] - found["rows"]["rough"]["result"])
+    assert 0 < gap["low"] <= gap["value"] <= gap["high"]
+    assert gap["probability"] == 1
+    shown = capsys.readouterr().out
+    assert "rough" in shown
+    assert "fine" in shown
+
+
+def test_the_seed_decides_the_interval(labels, predict) -> None:
+    file = predict()
+    first, again = (evaluate(labels, predictions=[file], bootstrap=50, seed=3) for _ in range(2))
+    assert first == again
+    assert evaluate(labels, predictions=[file], bootstrap=0)["ci"] == {}
+
+
+def test_a_manifest_is_read_as_well(tmp_path, predict) -> None:
+    rows = [[name, group, group, score] for name, group, score in zip(IDS, GROUPS, MOS, strict=True)]
+    manifest = write(tmp_path / "manifest.csv", ["video_id", "group", "reference", "mos"], rows)
+    found = evaluate(manifest, predictions=[predict()])
+    assert found["result"] == pytest.approx(group_evaluate(GROUPS, MOS, noisy(1)).result)
+    assert "bitrate_kbps" not in found
+
+
+def test_whole_groups_may_be_left_out_and_it_is_said(labels, predict, caplog) -> None:
+    def drop(rows: Scores) -> None:
+        for name in IDS[:18]:
+            del rows[name]
+
+    with caplog.at_level("INFO"):
+        found = evaluate(labels, predictions=[predict(change=drop)])
+    assert found["videos"] == 36
+    assert "evaluated 36 of the table's 54 videos" in caplog.text
+
+
+def test_files_of_one_name_keep_their_folder(tmp_path, labels, predict) -> None:
+    (tmp_path / "other").mkdir()
+    files = [predict(), predict(noisy(2), "other/model")]
+    assert list(evaluate(labels, predictions=files)["rows"])[:2] == [str(file) for file in files]
+
+
+def test_table_scores_every_column_of_numbers(tmp_path) -> None:
+    rows = [
+        [*video, score, noise, -noise, "note"]
+        for video, score, noise in zip(VIDEOS, MOS.tolist(), noisy(1).tolist(), strict=True)
+    ]
+    table = write(tmp_path / "metrics.csv", [*KEYS, "subjective_score", "up", "down", "comment"], rows)
+    found = evaluate(table=table)["rows"]
+    assert list(found) == ["up", "down"]
+    assert (
+        found["up"]["result"] == found["down"]["result"] == pytest.approx(group_evaluate(GROUPS, MOS, noisy(1)).result)
+    )
+
+
+def test_a_constant_group_is_named(labels, predict, capsys) -> None:
+    scores = noisy(1)
+    scores[:18] = 0.5
+    file = predict(scores)
+    zero = evaluate(labels, predictions=[file])
+    skip = evaluate(labels, predictions=[file], constant="skip")
+    assert zero["unscored"] == skip["unscored"] == ["city/fast"]
+    assert zero["groups"][0]["srocc"] is None
+    assert zero["result"] < skip["result"]
+    assert "constant in 1 groups, which it cannot rank: city/fast" in capsys.readouterr().out
+
+
+def test_ensemble_is_a_row_and_a_file(tmp_path, labels, predict) -> None:
+    columns = np.stack([noisy(1), 100 * noisy(2)], axis=1)
+    files = [predict(columns[:, 0], "one"), predict(columns[:, 1], "two")]
+    found = evaluate(labels, predictions=files, ensemble=True, out=tmp_path / "both.csv")
+    expected = group_evaluate(GROUPS, MOS, combine(GROUPS, columns)).result
+    assert found["rows"]["ensemble"]["result"] == pytest.approx(expected)
+    assert evaluate(labels, predictions=[tmp_path / "both.csv"])["result"] == pytest.approx(expected)
+
+
+def test_ensemble_weights_are_fitted_written_and_read(tmp_path, labels, predict) -> None:
+    files = [predict(noisy(1, 0.2), "fine"), predict(noisy(2, 3), "rough")]
+    fitted = evaluate(labels, predictions=files, fit=tmp_path / "weights.json")
+    weights = json.loads((tmp_path / "weights.json").read_text())
+    assert weights["fine"] > 0.8
+    again = evaluate(labels, predictions=files[::-1], weights=tmp_path / "weights.json")
+    assert again["rows"]["ensemble"]["result"] == pytest.approx(fitted["rows"]["ensemble"]["result"])
+
+
+def test_ladder_and_pairs_are_added(tmp_path, labels, predict) -> None:
+    rates = np.log([video[3] for video in VIDEOS])
+    pairs = [[IDS[0], IDS[1], 2, "source"], [IDS[2], IDS[1], 1, "nonsource"], [IDS[2], IDS[0], 2, "nonsource"]]
+    file = write(tmp_path / "pairs.csv", ["first", "second", "winner", "kind"], pairs)
+    found = evaluate(labels, predictions=[predict(rates)], ladder=True, pairs=file)
+    assert found["ladder_order"] == found["ladder_order vvc/fast"] == 1
+    assert found["rate_error_log2"] >= 0
+    assert (found["pairs source"], found["pairs nonsource"]) == (1, 0.5)
+    r = np.corrcoef(MOS, rates)[0, 1]
+    from scipy.stats import spearmanr
+
+    assert found["kvq"] == pytest.approx(0.45 * (r + spearmanr(MOS, rates)[0]) + 0.05 * 1.5)
+
+
+def change_id(rows: Scores) -> None:
+    rows["x264_fst_city_1000"] = rows.pop("x264_fast_city_1000")
+
+
+def constant(rows: Scores) -> None:
+    rows.update(dict.fromkeys(rows, 0.5))
+
+
+def put(value: object) -> Callable[[Scores], None]:
+    return lambda rows: rows.update({IDS[3]: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda rows: rows.pop(IDS[3]), r"no score for 1 of 54 videos .*'x265_fast_city_1000'.*predict them too"),
+        (
+            change_id,
+            r"1 of 54 videos that the label table does not have: 'x264_fst_city_1000' \(near: 'x264_fast_city_1000'\)",
+        ),
+        (constant, r"all 54 scores are 0.5; a constant ranks nothing"),
+        (put("nan"), r"row 4: `score` is 'nan', expected a finite number"),
+        (put("inf"), r"row 4: `score` is 'inf', expected a finite number"),
+        (put(""), r"row 4: `score` is '', expected a finite number"),
+    ],
+    ids=["missing", "unknown", "constant", "nan", "infinite", "empty"],
+)
+def test_bad_predictions_are_one_sentence(labels, predict, change, sentence) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        evaluate(labels, predictions=[predict(change=change)])
+
+
+def test_duplicate_predictions_are_refused(tmp_path, labels) -> None:
+    rows = [[name, score] for name, score in zip([*IDS, IDS[0]], [*noisy(1), 0.1], strict=True)]
+    with pytest.raises(ValueError, match="row 55: 'x264_fast_city_1000' stands twice"):
+        evaluate(labels, predictions=[write(tmp_path / "p.csv", ["video_id", "score"], rows)])
+
+
+def test_groups_that_are_too_small_are_refused(tmp_path, predict) -> None:
+    def some(*numbers: int) -> Path:
+        rows = [[IDS[k], GROUPS[k], "r", MOS[k]] for k in numbers]
+        return write(tmp_path / "few.csv", ["video_id", "group", "reference", "mos"], rows)
+
+    def only(*numbers: int) -> Path:
+        return write(tmp_path / "p.csv", ["video_id", "score"], [[IDS[k], noisy(1)[k]] for k in numbers])
+
+    with pytest.raises(ValueError, match="No group has 3 videos whose subjective scores differ"):
+        evaluate(some(0), predictions=[only(0)])
+    with pytest.raises(
+        ValueError, match=r"No group has the 15 videos that SROCC needs; the largest has 6.*--min_srocc"
+    ):
+        evaluate(some(*range(6)), predictions=[only(*range(6))])
+    found = evaluate(some(*range(6)), predictions=[only(*range(6))], min_srocc=6)
+    assert found["ci"] == {}  # one reference: nothing to resample
+
+
+def test_unlabelled_predictions_are_refused(tmp_path, predict) -> None:
+    rows = [[name, group, ""] for name, group in zip(IDS, GROUPS, strict=True)]
+    manifest = write(tmp_path / "manifest.csv", ["video_id", "group", "mos"], rows)
+    with pytest.raises(ValueError, match="None of the predicted videos has a subjective score"):
+        evaluate(manifest, predictions=[predict()])
+
+
+def test_bad_tables_are_refused(tmp_path, labels) -> None:
+    with pytest.raises(ValueError, match="neither `video_id` nor codec, preset, sequence, crf"):
+        evaluate(labels, table=write(tmp_path / "t.csv", ["name", "psnr"], [["a", 1]]))
+    with pytest.raises(ValueError, match="no column of numbers besides the labels"):
+        evaluate(table=labels)
+    with pytest.raises(ValueError, match="'a' stands twice"):
+        evaluate(labels, table=write(tmp_path / "t.csv", ["video_id", "psnr"], [["a", 1], ["a", 2]]))
+    with pytest.raises(ValueError, match="row 2: `psnr` is 'n/a'"):
+        evaluate(labels, table=write(tmp_path / "t.csv", ["video_id", "psnr"], [["a", 1], ["b", "n/a"]]))
+
+
+def test_bad_options_are_refused(tmp_path, labels, predict) -> None:
+    file = predict()
+    with pytest.raises(ValueError, match="Give either `--predictions` or `--table`"):
+        evaluate(labels)
+    with pytest.raises(ValueError, match="`--scores` is missing"):
+        evaluate(predictions=[file])
+    with pytest.raises(ValueError, match="An ensemble needs at least 2"):
+        evaluate(labels, predictions=[file], ensemble=True)
+    files = [file, predict(noisy(2), "two")]
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*--fit"):
+        evaluate(labels, predictions=files, weights=tmp_path / "none.json")
+    (tmp_path / "w.json").write_text('{"model": 1}')
+    with pytest.raises(ValueError, match=r"weights for \['model'\]; expected exactly \['model', 'two'\]"):
+        evaluate(labels, predictions=files, weights=tmp_path / "w.json")
+    with pytest.raises(ValueError, match="exclude each other"):
+        evaluate(labels, predictions=files, weights=tmp_path / "w.json", fit=tmp_path / "w.json")
+    (tmp_path / "w.json").write_text("[1, 2]")
+    with pytest.raises(ValueError, match="is no JSON object of file name -> weight"):
+        evaluate(labels, predictions=files, weights=tmp_path / "w.json")
+    with pytest.raises(ValueError, match="save its sheets as one CSV"):
+        evaluate(labels, predictions=[file], pairs=tmp_path / "pairs.xlsx")
+    with pytest.raises(FileNotFoundError, match="labels2"):
+        evaluate(tmp_path / "labels2.csv", predictions=[file])
+
+
+def test_ladders_need_bitrates(tmp_path, predict) -> None:
+    rows = [[name, group, group, score] for name, group, score in zip(IDS, GROUPS, MOS, strict=True)]
+    manifest = write(tmp_path / "manifest.csv", ["video_id", "group", "reference", "mos"], rows)
+    with pytest.raises(ValueError, match="`--ladder` needs bitrates"):
+        evaluate(manifest, predictions=[predict()], ladder=True)
+
+
+def test_the_organisers_pool_may_leave_nothing(tmp_path) -> None:
+    rows = [["x264", "fast", "blue-hair-ugc", crf, crf / 1000, crf / 900] for crf in (1000, 2000, 4000)]
+    table = write(tmp_path / "t.csv", [*KEYS, "subjective_score", "psnr"], rows)
+    with pytest.raises(ValueError, match="pool leaves no video"):
+        evaluate(table=table, as_notebook=True)

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from cvqa_models.commands import votes
+from cvqa_models.data.manifest import read_manifest
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    rows = [
+        (f"{codec}_{preset}_park_{rate}", f"park/{preset}", "park", codec, preset, rate)
+        for preset in ("fast", "medium")
+        for codec in ("x264", "vp9", "vvenc")
+        for rate in (100, 300, 900)
+    ]
+    table = pd.DataFrame(rows, columns=["video_id", "group", "reference", "codec", "preset", "bitrate_kbps"])
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    quality = 20 * np.log(table["bitrate_kbps"]) + table["codec"].map({"x264": 0, "vp9": 4, "vvenc": 9})
+    table.assign(vmaf=quality)[["video_id", "vmaf"]].to_csv(tmp_path / "truth.csv", index=False)
+    return tmp_path / "manifest.csv"
+
+
+@pytest.mark.parametrize(("by", "sets"), [("group", 2), ("reference", 1)])
+def test_from_simulated_viewers_to_a_manifest_with_scores(manifest: Path, by: votes.By, sets: int) -> None:
+    folder = manifest.parent
+    raw, kept, out = folder / "votes.csv", folder / "kept.csv", folder / "scored.csv"
+    votes.simulate(manifest, truth=folder / "truth.csv", out=raw, by=by, scale=5, voters=20, careless=0.2)
+    votes.screen(raw, out=kept)
+    assert pd.read_csv(folder / "kept_viewers.csv")["kept"].sum() == 16
+    votes.scores(kept, out=out, videos=manifest, by=by)
+    records = {one.video_id: one for one in read_manifest(out)}
+    truth = pd.read_csv(folder / "truth.csv")
+    assert len({one.group for one in records.values()}) == sets
+    assert spearmanr([records[name].mos for name in truth["video_id"]], truth["vmaf"])[0] > 0.93
+    assert (pd.read_csv(out)["standard_error"] > 0).all()
+
+
+def test_scores_without_a_table_of_videos(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text(
+        "group,left,right,answer\n" + "g,a,b,left\n" * 3 + "g,a,b,right\n" + "h,p,q,equal\n"
+    )
+    assert votes.scores(tmp_path / "v.csv", out=tmp_path / "s.csv") == 0
+    table = pd.read_csv(tmp_path / "s.csv").set_index("video_id")
+    assert table["score"]["a"] == pytest.approx(np.log(3), abs=0.01)
+    assert table["score"]["p"] == table["score"]["q"] == 0
+
+
+def test_what_is_wrong_is_said_and_the_rest_scored(manifest: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = manifest.parent
+    votes.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv")
+    table = pd.read_csv(folder / "v.csv")
+    first, other = table["left"][0], table.loc[table["group"] != table["group"][0], "left"].iloc[0]
+    extra = pd.DataFrame({"left": [first, first], "right": ["nobody", other], "answer": ["left", "right"]})
+    pd.concat([table, extra]).to_csv(folder / "v.csv", index=False)
+    assert votes.scores(folder / "v.csv", out=folder / "s.csv", videos=manifest) == 2
+    assert "1 unknown videos (first: 'nobody')" in caplog.text
+    assert "1 votes compare videos of different sets" in caplog.text
+    assert len(read_manifest(folder / "s.csv")) == 18
+
+
+def test_questions_are_a_pair_list_with_verification(manifest: Path) -> None:
+    out = manifest.parent / "q.csv"
+    votes.questions(manifest, out=out, share=0.3)
+    table = pd.read_csv(out)
+    assert list(table.columns) == ["group", "left", "right", "expected"]
+    assert table["expected"].notna().sum() == 6
+    votes.questions(manifest, out=out, verification=False)
+    assert len(pd.read_csv(out)) == 2 * 9 * 8 // 2
+
+
+def test_refusals(manifest: Path) -> None:
+    folder = manifest.parent
+    with pytest.raises(ValueError, match="`share` is 2"):
+        votes.questions(manifest, out=folder / "q.csv", share=2)
+    with pytest.raises(ValueError, match="`voters` must be at least 1"):
+        votes.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv", voters=0)
+    (folder / "short.csv").write_text("video_id,vmaf\nx264_fast_park_100,30\n")
+    with pytest.raises(ValueError, match=r"has no row for 17 videos \(first: 'x264_fast_park_300'\)"):
+        votes.simulate(manifest, truth=folder / "short.csv", out=folder / "v.csv")
+    with pytest.raises(ValueError, match="`by` reference needs `videos`"):
+        votes.scores(folder / "v.csv", out=folder / "s.csv", by="reference")
+    (folder / "split.csv").write_text("group,left,right,answer\ng,a,b,left\ng,c,d,left\n")
+    with pytest.raises(ValueError, match="No set could be scored: The group 'g' is left out"):
+        votes.scores(folder / "split.csv", out=folder / "s.csv")
+    (folder / "bad.csv").write_text("participant,group,left,right,expected,answer\np,g,a,b,left,right\n")
+    with pytest.raises(ValueError, match="All 1 viewers failed"):
+        votes.screen(folder / "bad.csv", out=folder / "k.csv")

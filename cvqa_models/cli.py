@@ -54,13 +54,15 @@ class TrainCLI(LightningCLI):
         chosen = self._get(self.config_init, "trainer.logger")
         loggers = [] if chosen in (None, True, False) else chosen if isinstance(chosen, list) else [chosen]
         if self.subcommand == "fit":
-            always = [CSVLogger(run, name="", version="logs"), TensorBoardLogger(run, name="", version="logs")]
+            # Opening a log anew would delete what a resumed run has logged so far.
+            logs = "logs" if not (run / "logs").exists() else f"logs-{len(list(run.glob('logs*'))) + 1}"
+            always = [CSVLogger(run, name="", version=logs), TensorBoardLogger(run, name="", version=logs)]
             loggers = [*always, *loggers]
         return super().instantiate_trainer(logger=loggers or False, **kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
         run = Path(self._get(self.config, "run"))
-        if self.subcommand == "fit" and config.get("enable_checkpointing") is not False:
+        if config.get("enable_checkpointing") is not False:
             callbacks = [*callbacks, best_checkpoint(run)]
         if self.subcommand == "predict":
             callbacks = [*callbacks, PredictionWriter(run / "predictions.csv")]

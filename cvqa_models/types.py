@@ -111,9 +111,12 @@ class Batch:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prediction:
-    """The score of one video in one group; `details` holds per-branch scores or maps where a system has them."""
+    """The score of one video in one group; `details` holds per-branch scores or maps where a system has them.
+
+    Not frozen: Lightning walks through what a prediction step returns and refuses frozen records.
+    """
 
     video_id: str
     group: str

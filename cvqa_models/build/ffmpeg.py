@@ -17,7 +17,7 @@ _COUNT = re.compile(r"Input stream .*?(\d+) frames decoded; (\d+) decode errors"
 _RATE = re.compile(r"config in time_base: \S+, frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r"pts_time:(\S+) .*?fmt:(\S+) .*? s:(\d+)x(\d+) ")
 _TRANSFER = re.compile(r"color_trc:(\S+)")
-_PROCESS_CHATTER = re.compile(r"^\[(vf|vost|vist|fc|out|in)#")
+_OWN_WORDS = re.compile(r"^(?!\[(?:vf|vost|vist|fc|out)#)(?:(?:\[[^\]]*\] )*\[(?:error|fatal)\] |(?!\[))(.*\S)")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str | Path]) -> str:
     Raises:
         ValueError: With FFmpeg's own message if it fails.
     """
-    return _checked(["-v", "error", "-nostats", *map(str, arguments)]).stdout.decode(errors="replace")
+    return _checked(["-v", "level+error", "-nostats", *map(str, arguments)]).stdout.decode(errors="replace")
 
 
 def write(arguments: Sequence[str | Path], target: Path, frames: Iterable[bytes] = ()) -> list[int]:
@@ -94,7 +94,7 @@ def write(arguments: Sequence[str | Path], target: Path, frames: Iterable[bytes]
     """
     sizes = target.with_suffix(".sizes")
     log = ["-stats_mux_pre:v", str(sizes), "-stats_mux_pre_fmt:v", "{size}"]
-    _checked(["-v", "error", "-nostats", *map(str, arguments), *log, str(target)], frames)
+    _checked(["-v", "level+error", "-nostats", *map(str, arguments), *log, str(target)], frames)
     packets = [int(line) for line in sizes.read_text().split()]
     sizes.unlink()
     if not packets:
@@ -108,7 +108,9 @@ def decode_counts(arguments: Sequence[str | Path], folder: Path) -> list[int]:
     Raises:
         ValueError: With FFmpeg's own message if it fails, or if a frame was damaged.
     """
-    log = _checked(["-v", "verbose", "-nostats", *map(str, arguments)], folder=folder).stderr.decode(errors="replace")
+    log = _checked(["-v", "level+verbose", "-nostats", *map(str, arguments)], folder=folder).stderr.decode(
+        errors="replace"
+    )
     counts = [(int(frames), int(errors)) for frames, errors in _COUNT.findall(log)]
     if any(errors for _, errors in counts):
         raise ValueError(f"{sum(errors for _, errors in counts)} frames could not be decoded; make the file again.")
@@ -131,7 +133,7 @@ def inspect(path: Path) -> VideoFacts:
         raise FileNotFoundError(f"The video '{path}' does not exist; check the path.")
     showinfo = ["-i", str(path), "-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
     try:
-        done = _checked(["-v", "info", "-nostats", *showinfo, "-f", "null", "-"])
+        done = _checked(["-v", "level+info", "-nostats", *showinfo, "-f", "null", "-"])
     except ValueError as error:
         raise ValueError(f"'{path}' cannot be read as video ({error}); replace or remove it.") from error
     log = done.stderr.decode(errors="replace")
@@ -183,6 +185,5 @@ def _invoke(
 
 def _message(log: str) -> str:
     """Return the first lines of a log that are the failing part's own words rather than the program's reaction."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    own = [line for line in lines if not _PROCESS_CHATTER.match(line)] or lines or ["FFmpeg failed without a message"]
-    return re.sub(r" @ 0x[0-9a-f]+", "", " / ".join(own[:2]))
+    own = [found[1] for line in log.splitlines() if (found := _OWN_WORDS.match(line))]
+    return " / ".join(own[:2]) or "FFmpeg failed without a message"

@@ -134,7 +134,8 @@ def _need(source: Reference, root: Path) -> float:
 
 
 def _rounded(kbps: float, multiples: Sequence[float]) -> tuple[float, ...]:
-    return tuple(float(f"{multiple * kbps:.2g}") for multiple in multiples)
+    """Return target rates of two digits, whole so that readers of the table cannot spell the column `crf` otherwise."""
+    return tuple(float(max(round(float(f"{multiple * kbps:.2g}")), 1)) for multiple in multiples)
 
 
 def _write_tables(

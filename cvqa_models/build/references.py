@@ -22,7 +22,10 @@ _TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_c
 # FFmpeg takes the tags of a stream from its frames, and passes over the output options of the same names.
 _TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 
-_log = logging.getLogger(__name__)
+_USUAL_RATES = [Fraction(rate) for rate in ("24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60")]
+_DROPPED_SHARE = 0.02  # of gaps between frames; a few lost frames do not make a clip variable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,26 +86,17 @@ def prepare_clip(source: Path, folder: Path, *, width: int | None = None, second
         return prepared
     facts = ffmpeg.inspect(source)
     if facts.transfer in _HDR_TRANSFERS:
-        raise ValueError(
-            f"'{source}' is HDR ({facts.transfer}); convert it to SDR first, as metrics and encoders expect."
-        )
+        raise ValueError(f"'{source}' is HDR ({facts.transfer}); convert it to SDR first.")
     fps, filters = _constant_rate(source, facts)
     if facts.width % 2 or facts.height % 2:
-        _log.warning("'%s' is %dx%d; its odd edge is cut off.", source.name, facts.width, facts.height)
+        log.warning("'%s' is %dx%d; its odd edge is cut off.", source.name, facts.width, facts.height)
     filters.append("crop=trunc(iw/2)*2:trunc(ih/2)*2")
     if "10" in facts.pixel_format or "12" in facts.pixel_format:
-        _log.warning("'%s' is %s; it is reduced to 8 bit.", source.name, facts.pixel_format)
+        log.warning("'%s' is %s; it is reduced to 8 bit.", source.name, facts.pixel_format)
     if width:
         filters.append(f"scale={width}:-2:flags=bicubic+accurate_rnd+full_chroma_int")
-    arguments = [
-        "-i",
-        str(source),
-        "-map",
-        "0:v:0",
-        "-vf",
-        ",".join(filters),
-        *(["-t", str(seconds)] if seconds else []),
-    ]
+    length = ["-t", str(seconds)] if seconds else []
+    arguments = ["-i", str(source), "-map", "0:v:0", "-vf", ",".join(filters), *length]
     return _write(source.stem, folder, fps, arguments)
 
 
@@ -114,20 +108,21 @@ def shoot_scene(
         return prepared
     frames = render(scene, height, width, round(seconds * fps), seed)
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "pipe:0"]
-    return _write(
-        scene.name, folder, Fraction(fps), [*raw, "-vf", f"{_TO_BT709},{_TAGS}"], (one.tobytes() for one in frames)
-    )
+    arguments = [*raw, "-vf", f"{_TO_BT709},{_TAGS}"]
+    return _write(scene.name, folder, Fraction(fps), arguments, (one.tobytes() for one in frames))
 
 
 def _constant_rate(source: Path, facts: ffmpeg.VideoFacts) -> tuple[Fraction, list[str]]:
     """Return the frames per second of a clip and the filter that makes them constant, if it needs one."""
     gaps = [b - a for a, b in zip(facts.times, facts.times[1:], strict=False)]
     usual = statistics.median(gaps) if gaps else 0.0
-    steady = all(abs(gap - usual) <= 0.5 * usual for gap in gaps)
-    if steady and facts.rate:
+    odd = sum(abs(gap - usual) > 0.5 * usual for gap in gaps)
+    if odd <= _DROPPED_SHARE * len(gaps) and facts.rate:
         return facts.rate, []
-    fps = Fraction(1 / usual).limit_denominator(1001) if usual else Fraction(25)
-    _log.warning("'%s' has a variable frame rate; it is taken at constant %.3f frames a second.", source.name, fps)
+    measured = 1 / usual if usual else 25.0
+    near = min(_USUAL_RATES, key=lambda rate: abs(float(rate) / measured - 1))
+    fps = near if abs(float(near) / measured - 1) < 0.02 else Fraction(measured).limit_denominator(1001)
+    log.warning("'%s' has a variable frame rate; it is taken at constant %.3f frames a second.", source.name, fps)
     return fps, [f"fps={fps}"]
 
 

@@ -26,7 +26,7 @@ def report(run: Path, *, scores: Path, predictions: Path | None = None, note: st
         Path of the page.
     """
     frame = join(read_table(scores), read_predictions(predictions or run / "predictions.csv"))
-    log = run / "logs" / "metrics.csv"
-    page = write_report(run, frame, pd.read_csv(log) if log.is_file() else None, note)
+    logs = [pd.read_csv(path) for path in sorted(run.glob("logs*/metrics.csv"))]
+    page = write_report(run, frame, pd.concat(logs) if logs else None, note)
     Console().print(f"report: {page}", soft_wrap=True)
     return page

@@ -22,6 +22,8 @@ PUBLISHED: dict[str, tuple[float | None, float | None, float | None, float | Non
     "hive": (None, None, None, 0.7148),
     "vsfa": (0.8844, 0.9403, 0.7913, 0.8720),
 }
+# Arguments of branches and systems that name weights; `base` and `tuned` are those under a language model's adapters.
+WEIGHTS = {"weights", "base", "tuned"}
 FULL_REFERENCE = {"mmf", "ms_ssim"}
 IMAGE = {"iqa_llava", "hive", "ms_ssim", "mmf", "metric", "rankiqa", "linearity", "koncept512"}
 
@@ -100,11 +102,14 @@ def describe(path: Path) -> System:
 def _is_here(weights: str) -> bool:
     from cvqa_models.weights import resolve
 
-    try:
-        resolve(weights)
-    except FileNotFoundError:
-        return False
-    return True
+    # A language model is a folder.
+    for name in (weights, f"{weights}/config.json"):
+        try:
+            resolve(name)
+        except FileNotFoundError:
+            continue
+        return True
+    return False
 
 
 def _build_on_meta(config: dict[str, Any]) -> Any:
@@ -122,7 +127,7 @@ def _build_on_meta(config: dict[str, Any]) -> Any:
 def _named_weights(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
-            if key == "weights" and isinstance(item, str):
+            if key in WEIGHTS and isinstance(item, str):
                 yield item
             else:
                 yield from _named_weights(item)
@@ -133,7 +138,7 @@ def _named_weights(value: Any) -> Iterator[str]:
 
 def _without_weights(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: None if key == "weights" else _without_weights(item) for key, item in value.items()}
+        return {key: None if key in WEIGHTS else _without_weights(item) for key, item in value.items()}
     return [_without_weights(item) for item in value] if isinstance(value, list) else value
 
 

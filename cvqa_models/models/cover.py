@@ -43,7 +43,8 @@ class Cover(QualityModule):
         recipe: Recipe = Recipe(lr_backbone=1e-4, weight_decay=0.05),  # noqa: B008 - frozen
         weights: str | None = None,
     ) -> None:
-        branches = {"semantic": semantic, "technical": technical, "aesthetic": aesthetic}
+        # Semantic last: the pages of CLIP's file are then not in memory yet while the wide maps of the others are.
+        branches = {"technical": technical, "aesthetic": aesthetic, "semantic": semantic}
         dims = {name: branch.dim for name, branch in branches.items()}
         if len(set(dims.values())) > 1:
             raise ValueError(f"The branches have widths {dims}; expected one width, because the gates multiply them.")

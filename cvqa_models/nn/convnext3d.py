@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvqa_models.nn.pointwise import by_frames
+
 _KERNEL_TIMES = (1, 3, 1)  # kernel over time of the blocks of a stage, repeating
 
 
@@ -68,10 +70,12 @@ class _Block(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(self.dwconv(x).permute(0, 2, 3, 4, 1))
-        y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
-        z: Tensor = x + y.permute(0, 4, 1, 2, 3)
-        return z
+        mixed = by_frames(self._mix, self.dwconv(x).permute(0, 2, 3, 4, 1))
+        return x + mixed.permute(0, 4, 1, 2, 3)
+
+    def _mix(self, x: Tensor) -> Tensor:
+        y: Tensor = self.gamma * self.pwconv2(F.gelu(self.pwconv1(self.norm(x))))
+        return y
 
 
 def inflate(image_weights: Mapping[str, Tensor], network: ConvNeXt3D) -> dict[str, Tensor]:

@@ -16,6 +16,8 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from cvqa_models.nn.pointwise import by_frames
+
 Size = tuple[int, int, int]
 _PATCH: Size = (2, 4, 4)
 _BASE_INPUT: Size = (32, 224, 224)  # the input for which the full window is meant; adaptive windows scale with it
@@ -148,7 +150,11 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, window: Size, adaptive: bool) -> Tensor:
         x = x + self.drop_path(self._attend(self.norm1(x), window, adaptive))
-        y: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        y: Tensor = x + self.drop_path(by_frames(self._mix, x))
+        return y
+
+    def _mix(self, x: Tensor) -> Tensor:
+        y: Tensor = self.mlp(self.norm2(x))
         return y
 
     def _attend(self, x: Tensor, window: Size, adaptive: bool) -> Tensor:
@@ -211,12 +217,12 @@ class _WindowAttention(nn.Module):
     def forward(self, x: Tensor, layout: _Layout, window: Size, adaptive: bool) -> Tensor:
         """Return attended tokens of the windows of one place in all frames and videos, both (S, B, n, N, C)."""
         places, B, windows, N, C = x.shape
-        q, k, v = self.qkv(x).view(places, B * windows, N, 3, self.heads, C // self.heads).permute(3, 0, 1, 4, 2, 5)
         relative, fragment = self._tables(window, adaptive, N)
         gate = layout.gate.to(x.device)
         region = None if layout.region is None else layout.region.to(x.device)
         out = []
-        for place in range(places):  # a loop over places: the biases of all places at once would dominate memory
+        for place in range(places):  # queries, keys, values and biases of all places at once would dominate memory
+            q, k, v = self.qkv(x[place]).view(B * windows, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
             bias = relative
             if fragment is not None:
                 bias = fragment + gate[place].repeat(window[0], window[0]) * (relative - fragment)
@@ -224,9 +230,9 @@ class _WindowAttention(nn.Module):
             if region is not None:
                 apart = region[place, :, None, :, None] != region[place, :, None, None, :]
                 bias = (bias - 100.0 * apart).repeat(B, 1, 1, 1)
-            out.append(F.scaled_dot_product_attention(q[place], k[place], v[place], attn_mask=bias.to(q.dtype)))
-        y: Tensor = self.proj(torch.stack(out).transpose(2, 3).reshape(x.shape))
-        return y
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+            out.append(self.proj(y.transpose(1, 2).reshape(B, windows, N, C)))
+        return torch.stack(out)
 
     def _tables(self, window: Size, adaptive: bool, N: int) -> tuple[Tensor, Tensor | None]:
         """Return relative and fragment bias of a window, (heads, N, N) each."""

@@ -36,12 +36,15 @@ def batches(ranks: int) -> list[Batch]:
 
 
 class Data(pl.LightningDataModule):
+    """Every rank's batches in order; Lightning's own sampler would shuffle them."""
+
     def __init__(self, ranks: int) -> None:
         super().__init__()
-        self.items = batches(ranks)
+        self.ranks = ranks
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(self.items, batch_size=None, shuffle=False)  # type: ignore[arg-type]
+        own = batches(self.ranks)[self.trainer.global_rank :: self.ranks]
+        return DataLoader(own, batch_size=None)  # type: ignore[arg-type]
 
     val_dataloader = train_dataloader
 
@@ -76,6 +79,7 @@ def main(ranks: int, dtype: str, out: str, start: str | None) -> None:
         devices=ranks,
         strategy=ModelParallelStrategy(ranks, 1, save_distributed_checkpoint=False) if ranks > 1 else "auto",
         callbacks=[seen],
+        use_distributed_sampler=False,
         num_sanity_val_steps=0,
         logger=False,
         enable_checkpointing=False,

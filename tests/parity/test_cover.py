@@ -137,9 +137,11 @@ def test_training_step(tiny_semantics: Cover) -> None:
     torch.optim.AdamW(groups, weight_decay=0.05).step()
     with torch.no_grad():
         scores = model.details(training_tokens(model))
-    # The first step of Adam is the sign of the gradient, which rounding can turn where it is almost 0.
+    # The losses do not know the level of the scores, so the gradient of a head's last bias is rounding alone, and the
+    # first step of Adam, which is the sign of the gradient, moves the level by 0.001 up or down.
     for name, recorded in expected["after_one_step"]["branches"].items():
-        assert_close(scores[name], recorded["scores"], atol=1e-3, rtol=1e-3)
+        theirs = torch.tensor(recorded["scores"])
+        torch.testing.assert_close(scores[name] - scores[name].mean(), theirs - theirs.mean(), rtol=1e-3, atol=1e-3)
 
 
 def test_loss_is_the_sum_over_branches(tiny_semantics: Cover) -> None:

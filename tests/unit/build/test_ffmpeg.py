@@ -25,12 +25,21 @@ def test_a_machine_without_the_program_is_told_what_to_do(monkeypatch: pytest.Mo
 
 
 def test_a_failure_carries_ffmpegs_own_words(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none.mp4: No such file or directory"):
+    with pytest.raises(ValueError, match=r"^Error opening input: No such file or directory / "):
         ffmpeg.run(["-i", tmp_path / "none.mp4", "-f", "null", "-"])
 
 
+def test_a_failing_encoder_is_heard_above_the_programs_reaction(reference: Reference, tmp_path: Path) -> None:
+    for options, words in [
+        (["libx264", "-preset", "bogus"], "invalid preset 'bogus'"),
+        (["libvvenc", "-b:v", "80k", "-vvenc-params", "lookahead=0"], "Parameter Check Error: Look-ahead"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            ffmpeg.write(["-i", reference.path, "-c:v", *options], tmp_path / "out.mp4")
+
+
 def test_writing_nothing_is_a_failure(reference: Reference, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"No frame was written to 'out.mkv'|Conversion failed|received no packets"):
+    with pytest.raises(ValueError, match=r"No frame was written to 'out.mkv'"):
         ffmpeg.write(["-i", reference.path, "-vf", "select=0", "-c:v", "ffv1"], tmp_path / "out.mkv")
 
 

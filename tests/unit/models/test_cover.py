@@ -52,7 +52,7 @@ def test_moments_of_all_branches_show_the_same_time() -> None:
 
 
 def test_rejects_branches_of_other_widths() -> None:
-    with pytest.raises(ValueError, match=r"widths \{'semantic': 8, 'technical': 16, 'aesthetic': 16\}"):
+    with pytest.raises(ValueError, match=r"widths \{'technical': 16, 'aesthetic': 16, 'semantic': 8\}"):
         build(width=8)
 
 

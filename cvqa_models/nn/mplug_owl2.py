@@ -161,7 +161,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
 
 def _split(x: Tensor, heads: int) -> Tensor:
     """Return (B, T, H * D) as heads, (B, H, T, D)."""
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(2, (heads, -1))
+    return split.transpose(1, 2)
 
 
 class _Stack(nn.Module):

@@ -28,13 +28,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for source in SOURCES:
         for rank, crf in enumerate(reversed(CRFS)):
             path = folder / f"{source}_{crf}.mp4"
-            subprocess.run(
-                [
-                    imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", f"{source}=size=320x180:rate=25",
-                    "-t", "1.2", "-c:v", "libx264", "-preset", "ultrafast", "-crf", str(crf), "-pix_fmt", "yuv420p", path,
-                ],
-                check=True,
-            )  # fmt: skip
+            encode = f"-v error -f lavfi -i {source}=size=320x180:rate=25 -t 1.2 -c:v libx264 -preset ultrafast"
+            options = [*encode.split(), "-crf", str(crf), "-pix_fmt", "yuv420p", str(path)]
+            subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *options], check=True)
             rows.append({"video_id": path.stem, "path": path, "reference": source, "group": source, "mos": rank})
     manifest = folder / "manifest.csv"
     with manifest.open("w", newline="") as file:

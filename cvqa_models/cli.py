@@ -42,7 +42,7 @@ class TrainCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
         run = Path(config.run)
-        if self.subcommand == "fit" and config.ckpt_path is None and (run / "config.yaml").exists():
+        if self.subcommand == "fit" and config.ckpt_path is None and (run / "logs").exists():
             raise ValueError(
                 f"'{run}' already holds a run; choose another `--run`, or continue it with "
                 f"`--ckpt_path {run}/checkpoints/last.ckpt`."

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "build select": ("build:select", "choose references by spatial and temporal complexity"),
     "build encode": ("build:encode", "encode references over a ladder of encoders, presets and rates"),
     "build proxies": ("build:proxies", "measure VMAF, PSNR, SSIM and MS-SSIM of encoded videos"),
+    "votes questions": ("votes:questions", "write the pair list of a subjective test"),
     "votes simulate": ("votes:simulate", "draw simulated pairwise votes from known scores"),
     "votes screen": ("votes:screen", "drop voters who fail verification questions"),
     "votes scores": ("votes:scores", "turn votes into Bradley-Terry scores"),

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from cvqa_models.build import ffmpeg
-from cvqa_models.build.encoders import Knob, check_present
+from cvqa_models.build.encoders import BITRATE, Knob, check_present
 from cvqa_models.build.files import clear_scratch, scratch, write_json
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.ladder import LadderJob
@@ -34,8 +34,8 @@ class Encode:
         sequence: Reference.
         rung: Target rate in kb/s, or fixed CRF.
         kbps: Measured rate, from the bytes of the packets.
-        value: Setting of the encoder's knob that gave it.
-        tries: Every setting tried for this ladder so far and its rate, as (value, kb/s).
+        value: Setting of the knob that gave it; the card's `options` show which.
+        tries: Every setting of the search knob tried for this ladder so far and its rate, as (value, kb/s).
         seconds: Wall time spent on this rung.
     """
 
@@ -107,42 +107,70 @@ def encode_all(
     return [encode for ladder in ladders.values() for encode in ladder.encodes], failures
 
 
+@dataclass(frozen=True)
+class _Take:
+    """The encode that a rung settled on: its file, rate and setting, and the tries to hand to the next rung."""
+
+    path: Path
+    kbps: float
+    knob: Knob
+    value: float
+    tries: Mapping[float, float]
+
+
 def _encode_rung(job: LadderJob, rung: float, root: Path, tries: Mapping[float, float]) -> Encode:
     start = time.perf_counter()
     with scratch(root / "videos") as folder:
-
-        def measure(value: float) -> float:
-            return _encode(job, knob, value, folder / f"{value:g}.mp4")
-
-        if job.quantity == "crf":
-            assert job.encoder.crf  # the ladder refuses encoders without one
-            knob, value = job.encoder.crf, rung
-            known = {rung: measure(rung)}
-        else:
-            knob = job.encoder.search
-            known = search(measure, knob, rung, job.tolerance, tries)
-            value = nearest(known, rung)
-            if abs(known[value] / rung - 1) > job.tolerance:
-                raise ValueError(
-                    f"{rung:g} kb/s cannot be reached within {job.tolerance:.0%}: "
-                    f"the nearest of {len(known)} tries gave {known[value]:.0f} kb/s; move this rung."
-                )
-        best = folder / f"{value:g}.mp4"
-        if not best.exists():  # a try of an earlier rung, whose file is gone
-            measure(value)
-        encode = _card(job, rung, root, known, value, time.perf_counter() - start)
-        best.rename(encode.path)
+        take = _at_crf(job, rung, folder) if job.quantity == "crf" else _at_rate(job, rung, folder, tries)
+        encode = _card(job, rung, root, take, time.perf_counter() - start)
+        take.path.rename(encode.path)
     content = {key: entry for key, entry in dataclasses.asdict(encode).items() if key != "path"}
-    options = job.encoder.arguments(job.speed, knob, value)
-    write_json(
-        root / "encodes" / f"{encode.video_id}.json", {**content, "options": options, "ffmpeg": ffmpeg.version()}
-    )
+    content |= {"options": job.encoder.arguments(job.speed, take.knob, take.value), "ffmpeg": ffmpeg.version()}
+    write_json(root / "encodes" / f"{encode.video_id}.json", content)
     return encode
 
 
-def _card(
-    job: LadderJob, rung: float, root: Path, tries: Mapping[float, float], value: float, seconds: float
-) -> Encode:
+def _at_crf(job: LadderJob, crf: float, folder: Path) -> _Take:
+    knob = job.encoder.crf
+    assert knob  # the ladder refuses encoders without one
+    path = folder / "crf.mp4"
+    kbps = _encode(job, knob, crf, path)
+    return _Take(path, kbps, knob, crf, {crf: kbps})
+
+
+def _at_rate(job: LadderJob, kbps: float, folder: Path, tries: Mapping[float, float]) -> _Take:
+    """Return the encode within the tolerance of a rate: by the encoder's search knob, else by asking for bitrates.
+
+    Raises:
+        ValueError: If neither comes near enough.
+    """
+    handed_on, rates = dict(tries), [*tries.values()]
+    for knob in dict.fromkeys((job.encoder.search, BITRATE)):
+
+        def measure(value: float, knob: Knob = knob) -> float:
+            return _encode(job, knob, value, _try_path(folder, knob, value))
+
+        is_first = knob == job.encoder.search
+        found = search(measure, knob, kbps, job.tolerance, tries if is_first else {})
+        handed_on = found if is_first else handed_on
+        value, rates = nearest(found, kbps), [*rates, *found.values()]
+        if abs(found[value] / kbps - 1) <= job.tolerance:
+            path = _try_path(folder, knob, value)
+            if not path.exists():  # a try of an earlier rung, whose file is gone
+                measure(value)
+            return _Take(path, found[value], knob, value, handed_on)
+    closest = min(rates, key=lambda rate: abs(rate / kbps - 1))
+    raise ValueError(
+        f"{kbps:g} kb/s cannot be reached within {job.tolerance:.0%}: the nearest try gave {closest:.0f} kb/s; "
+        "move this rung."
+    )
+
+
+def _try_path(folder: Path, knob: Knob, value: float) -> Path:
+    return folder / f"{'rate' if knob == BITRATE else 'crf'}-{value:g}.mp4"
+
+
+def _card(job: LadderJob, rung: float, root: Path, take: _Take, seconds: float) -> Encode:
     video_id = job.video_id(rung)
     return Encode(
         video_id=video_id,
@@ -153,9 +181,9 @@ def _card(
         speed=job.speed,
         sequence=job.reference.name,
         rung=rung,
-        kbps=tries[value],
-        value=value,
-        tries=tuple(tries.items()),
+        kbps=take.kbps,
+        value=take.value,
+        tries=tuple(take.tries.items()),
         seconds=round(seconds, 3),
     )
 

@@ -29,8 +29,8 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
     if not CONFIGS.is_dir():
         raise FileNotFoundError(f"'{CONFIGS}' is missing; `cvqa demo` runs in a clone of the project.")
     console.rule("data")
-    build_mini(data)
-    labels = data / "labels.csv"
+    built = build_mini(data)
+    labels = built.labels
     files = [f"--config={CONFIGS / name}" for name in ("tiny/flagship.yaml", "data/mini.yaml", "trainer/cpu.yaml")]
     source = [
         f"--data.source.init_args.labels={labels}",

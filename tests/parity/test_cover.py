@@ -111,6 +111,7 @@ def norm_of_gradient(module: nn.Module) -> float:
     return torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm().item()
 
 
+@pytest.mark.slow
 def test_training_step(tiny_semantics: Cover) -> None:
     model, expected = tiny_semantics, TRAINING["end_to_end"]
     mos = clip([3, 1], 13).squeeze(1) * 4 + 1

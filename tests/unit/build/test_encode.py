@@ -123,3 +123,11 @@ def test_lossless_copies_decode_to_the_same_frames(
     with pytest.raises(ValueError, match=r"lossless copy of 'enc_res_vvenc_fast_cat_150.mp4' differs"):
         lossless_copy(encode, tmp_path)
     assert not copy.exists()
+
+
+def test_a_crf_too_coarse_for_the_rate_gives_way_to_bitrates(reference: Reference, tmp_path: Path) -> None:
+    job = _job(reference, rungs=(150,))
+    coarse = replace(ENCODERS["x264"], search=replace(job.encoder.search, step=17))
+    result = encode_ladder(replace(job, encoder=coarse), tmp_path)
+    assert result.encodes[0].kbps == pytest.approx(150, rel=0.04)
+    assert '"-b:v"' in (tmp_path / "encodes" / "x264_fast_cat_150.json").read_text()

@@ -23,7 +23,7 @@ PUBLISHED: dict[str, tuple[float | None, float | None, float | None, float | Non
     "vsfa": (0.8844, 0.9403, 0.7913, 0.8720),
 }
 # Arguments of branches and systems that name weights; `base` and `tuned` are those under a language model's adapters.
-WEIGHTS = {"weights", "base", "tuned"}
+WEIGHTS = {"weights", "base", "tuned", "saliency_weights"}
 FULL_REFERENCE = {"mmf", "ms_ssim"}
 IMAGE = {"iqa_llava", "hive", "ms_ssim", "mmf", "metric", "rankiqa", "linearity", "koncept512"}
 

@@ -21,6 +21,14 @@ from cvqa_models.models.module import QualityModule
 log = logging.getLogger(__name__)
 
 
+class SaveTrainingConfig(SaveConfigCallback):
+    """Keep the configuration of training beside its logs; what a prediction was asked for is not the run's."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
+
 class TrainCLI(LightningCLI):
     """Lightning's command line, with one folder per run and with checkpoints that never overrule what a user typed."""
 
@@ -63,7 +71,7 @@ class TrainCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
         run = Path(self._get(self.config, "run"))
         if config.get("enable_checkpointing") is not False:
-            callbacks = [*callbacks, best_checkpoint(run)]
+            callbacks = [*callbacks, *checkpoints(run)]
         if self.subcommand == "predict":
             callbacks = [*callbacks, PredictionWriter(run / "predictions.csv")]
         trainer = super()._instantiate_trainer(config, callbacks)
@@ -71,16 +79,21 @@ class TrainCLI(LightningCLI):
         return trainer
 
 
-def best_checkpoint(run: Path) -> ModelCheckpoint:
-    """Return the callback that keeps the epoch with the best `val/result`, and the last one, in `run`/checkpoints."""
-    return ModelCheckpoint(
-        dirpath=run / "checkpoints",
+def checkpoints(run: Path) -> list[ModelCheckpoint]:
+    """Return the callbacks that keep, in `run`/checkpoints, the epoch with the best `val/result` and the last one.
+
+    Two callbacks, because `save_last` writes only when the best one does: a run would be continued from its best epoch.
+    """
+    folder = run / "checkpoints"
+    best = ModelCheckpoint(
+        dirpath=folder,
         filename="epoch{epoch:03d}-result{val/result:.4f}",
         auto_insert_metric_name=False,
         monitor="val/result",
         mode="max",
-        save_last=True,
     )
+    # `mode` says nothing without a monitor, but tells this callback's state from that of one that a user adds.
+    return [best, ModelCheckpoint(dirpath=folder, filename="last", mode="max", enable_version_counter=False)]
 
 
 def _with_checkpoint_defaults(words: list[str]) -> list[str]:
@@ -112,7 +125,7 @@ def run_cli(args: list[str] | None = None) -> TrainCLI:
         subclass_mode_model=True,
         auto_configure_optimizers=False,
         seed_everything_default=0,
-        save_config_callback=SaveConfigCallback,
+        save_config_callback=SaveTrainingConfig,
         save_config_kwargs={"overwrite": True},
         args=args,
     )

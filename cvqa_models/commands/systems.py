@@ -36,7 +36,7 @@ class System:
         name: Name of the config.
         kind: `NR` or `FR`, image or video.
         branches: Branch name -> class and width of its feature.
-        parameters: All parameters, millions; None if the model cannot be built without its weights.
+        parameters: All parameters, millions.
         trainable: Trainable parameters, millions.
         weights: Weights named in the config -> whether the file is here.
         published: SROCC, PLCC, KROCC, Result of the challenge's report.
@@ -45,8 +45,8 @@ class System:
     name: str
     kind: str
     branches: dict[str, str]
-    parameters: float | None
-    trainable: float | None
+    parameters: float
+    trainable: float
     weights: dict[str, bool]
     published: tuple[float | None, ...]
 
@@ -58,7 +58,8 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
 
     Args:
         fetch: Download these weights, by name, into `checkpoints/` first; nothing is downloaded otherwise.
-        check_weights: Whether to also verify the weights files; exit code 2 if one is missing or damaged.
+        check_weights: Whether to also read the weights files whose digest is known; exit code 2 if a file is missing or
+            differs from what its authors published.
         json: Also write the list to this file.
 
     Returns:
@@ -73,13 +74,23 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
     Console().print(_table(rows))
     if json is not None:
         json.write_text(json_format.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    missing = sorted({name for row in rows for name, here in row.weights.items() if not here})
-    if check_weights and missing:
-        Console(stderr=True).print(
-            f"{len(missing)} weights are not here: {', '.join(missing)}; see checkpoints/README.md."
-        )
-        return 2
-    return 0
+    if not check_weights:
+        return 0
+    named = {name: here for row in rows for name, here in row.weights.items()}
+    faults = [f"{name} is missing" for name, here in sorted(named.items()) if not here]
+    faults += [f"{name} is damaged" for name, here in sorted(named.items()) if here and is_damaged(name)]
+    if faults:
+        Console(stderr=True).print(f"{'; '.join(faults)}. checkpoints/README.md says where each comes from.")
+    return 2 if faults else 0
+
+
+def is_damaged(weights: str) -> bool:
+    """Return whether a weights file that is here differs from its published sha256; False where none is known."""
+    from cvqa_models.data.files import sha256
+    from cvqa_models.weights import published, resolve
+
+    known = published(weights)
+    return known is not None and known.sha256 is not None and sha256(resolve(weights)) != known.sha256
 
 
 def describe(path: Path) -> System:
@@ -150,6 +161,6 @@ def _table(rows: list[System]) -> Table:
         weights = "\n".join(f"{'here' if here else 'missing'}: {name}" for name, here in row.weights.items())
         figures = ["" if value is None else f"{value:.4f}" for value in row.published]
         branches = "\n".join(f"{name}: {text}" for name, text in row.branches.items())
-        sizes = ["" if value is None else f"{value:.2f}" for value in (row.parameters, row.trainable)]
+        sizes = [f"{value:.2f}" for value in (row.parameters, row.trainable)]
         table.add_row(row.name, row.kind, branches, *sizes, weights, *figures)
     return table

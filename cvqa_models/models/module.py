@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
@@ -69,14 +69,10 @@ class QualityModule(pl.LightningModule, ABC):
         self.recipe = recipe
         self._validation = GroupAccumulator()
         self._test = GroupAccumulator()
-        with warnings.catch_warnings():
-            # Built by hand, Lightning warns that the arguments are modules; they are dropped just below.
-            warnings.simplefilter("ignore")
+        if _given_hyperparameters.get() is not None:
+            # Plain values from the command line. Built by hand, the arguments are modules, which Lightning would copy
+            # and a checkpoint must not pickle.
             self.save_hyperparameters()
-        if "_instantiator" not in self.hparams:
-            # Not built by the command line: a checkpoint must not pickle modules.
-            self.hparams.clear()
-            self._hparams_initial = self.hparams
 
     @abstractmethod
     def score(self, features: dict[str, Tensor]) -> Tensor:
@@ -193,17 +189,26 @@ class QualityModule(pl.LightningModule, ABC):
             if vectors:
                 yield vectors, rate, 0.0, start
 
-    def _frozen_keys(self, name: str, branch: Branch) -> list[str]:
-        return [f"branches.{name}.{key}" for key in branch.state_dict()]
+    def _left_out(self) -> dict[str, Branch]:
+        """Return the frozen branches that a checkpoint need not hold, since their weights lie in files of their own.
+
+        A frozen branch configured without weights is a random projection, which exists nowhere else.
+        """
+        configs = {**self.hparams, **self.hparams.get("branches", {})}
+        return {
+            name: branch
+            for name, branch in self.each_branch().items()
+            if branch.frozen and not _lacks_weights(configs.get(name))
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave frozen weights out; their digests go in, so that loading can tell whether they are the same."""
-        frozen = {name: branch for name, branch in self.each_branch().items() if branch.frozen}
-        checkpoint["frozen_digests"] = {name: digest(branch) for name, branch in frozen.items()}
+        """Leave weights out that lie in files; their digests go in, so that loading can tell if they are the same."""
+        left_out = self._left_out()
+        checkpoint["frozen_digests"] = {name: digest(branch) for name, branch in left_out.items()}
         for state in _states(checkpoint):
-            for name, branch in frozen.items():
-                for key in self._frozen_keys(name, branch):
-                    state.pop(key, None)
+            for name, branch in left_out.items():
+                for key in branch.state_dict():
+                    state.pop(f"branches.{name}.{key}", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put this module's frozen weights in the place of those that the checkpoint left out.
@@ -213,12 +218,12 @@ class QualityModule(pl.LightningModule, ABC):
         """
         stored = checkpoint.get("frozen_digests", {})
         for name, branch in self.each_branch().items():
-            if not branch.frozen:
+            if not branch.frozen or name not in stored:
                 continue
-            if stored.get(name) != digest(branch):
+            if stored[name] != digest(branch):
                 raise ValueError(
                     f"The checkpoint was trained with other frozen weights of branch `{name}` (digest "
-                    f"{str(stored.get(name))[:12]}, here {digest(branch)[:12]}); give the weights it was made with."
+                    f"{stored[name][:12]}, here {digest(branch)[:12]}); give the weights it was made with."
                 )
             for state in _states(checkpoint):
                 for key, value in branch.state_dict().items():
@@ -241,6 +246,12 @@ class _WarmupCosine:
             return (since + 1) / (self.warmup + 1)
         span = max(1, self.total - self.start - self.warmup)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (since - self.warmup) / span)))
+
+
+def _lacks_weights(config: Any) -> bool:
+    """Return whether a branch's configuration leaves a network untrained, as `weights: null` does."""
+    arguments = config.get("init_args", {}) if isinstance(config, Mapping) else {}
+    return any(key.endswith("weights") and value is None for key, value in arguments.items())
 
 
 def _states(checkpoint: dict[str, Any]) -> list[dict[str, Tensor]]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import imageio_ffmpeg
+import pandas as pd
 import pytest
+import torch
 
 from cvqa_models.cli import run_cli
 from cvqa_models.commands.evaluate import evaluate
+from cvqa_models.commands.score import score
 from cvqa_models.data.submission import read_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,3 +91,47 @@ def test_the_command_line_beats_the_checkpoint(table: Path, tmp_path: Path) -> N
     kept = run_cli([*bare, f"--ckpt_path={last}"])
     changed = run_cli([*bare, f"--ckpt_path={last}", "--model.init_args.recipe.lr_head=0.25"])
     assert (kept.model.recipe.lr_head, changed.model.recipe.lr_head) == (0.5, 0.25)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(table: Path, tmp_path: Path) -> None:
+    config = ROOT / "configs/tiny/rankiqa.yaml"
+    every = {"dirpath": str(tmp_path / "every"), "filename": "{epoch}", "every_n_epochs": 1, "save_top_k": -1}
+    callback = [{"class_path": "pytorch_lightning.callbacks.ModelCheckpoint", "init_args": every}]
+    # Dropout draws from a generator that no checkpoint keeps.
+    same = ["--trainer.max_epochs=3", "--model.init_args.dropout=0", f"--trainer.callbacks={json.dumps(callback)}"]
+    run_cli(words("fit", config, table, tmp_path / "whole", *same))
+    first = tmp_path / "first.ckpt"
+    shutil.copy(tmp_path / "every" / "epoch=0.ckpt", first)
+    run_cli(words("fit", config, table, tmp_path / "resumed", *same, f"--ckpt_path={first}"))
+    ends = [load_state(tmp_path / run / "checkpoints" / "last.ckpt") for run in ("whole", "resumed")]
+    start = load_state(first)
+    assert any(not torch.equal(value, start[name]) for name, value in ends[0].items())
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, atol=0, rtol=0)
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return state
+
+
+def test_the_last_epoch_is_kept_whether_or_not_it_is_the_best(table: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_cli(words("fit", ROOT / "configs/tiny/rankiqa.yaml", table, run, "--trainer.max_epochs=3"))
+    log = pd.read_csv(run / "logs" / "metrics.csv")
+    best = next((run / "checkpoints").glob("epoch*.ckpt"))
+    epochs = [torch.load(path, weights_only=True)["epoch"] for path in (best, run / "checkpoints" / "last.ckpt")]
+    assert epochs == [int(log.dropna(subset="val/result").set_index("epoch")["val/result"].idxmax()), 2]
+
+
+def test_a_score_is_the_same_from_run_to_run(table: Path, tmp_path: Path) -> None:
+    run_cli(words("fit", ROOT / "configs/tiny/flagship.yaml", table, tmp_path / "run", "--trainer.max_epochs=1"))
+    videos = sorted(table.parent.glob("*.mp4"))[:3]
+    outs = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for out, order in zip(outs, (videos, videos[::-1]), strict=True):
+        score(order, checkpoint=tmp_path / "run" / "checkpoints" / "last.ckpt", csv_file=out)
+    rows = [sorted(out.read_text().splitlines()[1:]) for out in outs]
+    assert rows[0] == rows[1]
+    assert len({row.rsplit(",", 1)[1] for row in rows[0]}) == 3
+    with pytest.raises(FileNotFoundError, match=r"no file '.*gone\.mp4' \(1 of 2 are missing\)"):
+        score([videos[0], tmp_path / "gone.mp4"], checkpoint=tmp_path / "run" / "checkpoints" / "last.ckpt")

@@ -1,0 +1,70 @@
+"""Checkpoints are read without running code, and only into the model that they hold."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from cvqa_models.models.checkpoint import load_model, load_weights, model_config, read_checkpoint
+from tests.unit.models.test_module import make_model
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (exec, ("raise SystemError('code ran')",))
+
+
+def saved(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint '.*gone\.ckpt'"):
+        read_checkpoint(tmp_path / "gone.ckpt")
+
+
+def test_pickled_code_is_refused_unrun(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"bomb\.ckpt' holds pickled objects"):
+        read_checkpoint(saved(tmp_path / "bomb.ckpt", {"state_dict": Bomb()}))
+    (tmp_path / "plain.ckpt").write_bytes(pickle.dumps(Bomb(), protocol=2))
+    with pytest.raises(ValueError, match=r"plain\.ckpt' holds pickled objects"):
+        read_checkpoint(tmp_path / "plain.ckpt")
+
+
+@pytest.mark.parametrize("length", [0, 100, 5000])
+def test_a_truncated_file_is_refused(tmp_path: Path, length: int) -> None:
+    path = saved(tmp_path / "cut.ckpt", {"state_dict": {"a": torch.zeros(5000)}})
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"cut\.ckpt'"):
+        read_checkpoint(path)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no `state_dict`"):
+        read_checkpoint(saved(tmp_path / "other.ckpt", {"weights": 1}))
+    with pytest.raises(ValueError, match="holds no model configuration"):
+        load_model(saved(tmp_path / "bare.ckpt", {"state_dict": {}}))
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    model = make_model()
+    checkpoint: dict = {"state_dict": dict(model.state_dict())}
+    model.on_save_checkpoint(checkpoint)
+    checkpoint["state_dict"]["head.extra"] = checkpoint["state_dict"].pop("head.last.bias")
+    with pytest.raises(ValueError, match=r"another model: 1 keys missing, 1 unexpected, 0 .*'head\.last\.bias'"):
+        load_weights(make_model(), checkpoint, "x.ckpt")
+
+
+def test_trained_branches_need_no_start_weights() -> None:
+    def branch(frozen: bool) -> dict:
+        return {"class_path": "B", "init_args": {"weights": "w", "frozen": frozen}}
+
+    hparams = {"_class_path": "M", "_instantiator": "i", "branches": {"a": branch(True), "b": branch(False)}}
+    config = model_config({"hyper_parameters": hparams})
+    kept = {name: entry["init_args"]["weights"] for name, entry in config["init_args"]["branches"].items()}
+    assert (config["class_path"], kept) == ("M", {"a": "w", "b": None})
+    assert model_config({}) == {}

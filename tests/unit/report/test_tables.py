@@ -1,0 +1,59 @@
+"""Tables of a report, against scipy and hand counts, and the page that holds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from cvqa_models.report.page import write_report
+from cvqa_models.report.tables import bitrate_class, class_table, join
+from cvqa_models.types import VideoRecord
+
+
+def records() -> list[VideoRecord]:
+    rng = np.random.default_rng(0)
+    return [
+        VideoRecord(f"{g}-{i}", None, g, g, float(rng.normal()), codec="ab"[i % 2], bitrate_kbps=100.0 * (i + 1))
+        for g in ("g", "h")
+        for i in range(18)
+    ]
+
+
+def scores() -> dict[str, float]:
+    rng = np.random.default_rng(1)
+    return {record.video_id: record.mos + float(rng.normal()) for record in records()}
+
+
+def test_rows_without_a_score_are_left_out() -> None:
+    assert len(join(records(), {"g-1": 0.5, "h-2": 0.1})) == 2
+    with pytest.raises(ValueError, match="No video of the table has a prediction"):
+        join(records(), {"other": 1.0})
+
+
+def test_bitrate_classes_are_thirds_of_a_group() -> None:
+    frame = join(records(), scores())
+    assert frame.groupby(["group", "bitrate class"]).size().tolist() == [6] * 6
+    frame.loc[0, "bitrate_kbps"] = np.nan
+    assert bitrate_class(frame).iloc[0] == "unknown"
+
+
+def test_a_class_has_the_pooled_coefficient_of_its_rows() -> None:
+    frame = join(records(), scores())
+    table = class_table(frame, "codec").set_index("codec")
+    rows = frame[frame["codec"] == "a"]
+    each = [spearmanr(part["mos"], part["score"]).statistic for _, part in rows.groupby("group")]
+    assert table.loc["a", "srocc"] == pytest.approx(np.tanh(np.mean(np.arctanh(each))))
+
+
+def test_the_page_holds_its_images_and_escapes_names(tmp_path: Path) -> None:
+    log = pd.DataFrame({"epoch": [0, 1], "train/loss": [1.0, 0.5], "val/result": [0.1, 0.2]})
+    page = write_report(tmp_path / "run", join(records(), scores()), log, note="<script>")
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/png;base64,") == 2
+    assert "<script>" not in text
+    assert 'src="http' not in text
+    assert {path.name for path in page.parent.iterdir()} == {"report.html", "predictions.png", "training.png"}

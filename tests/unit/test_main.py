@@ -1,0 +1,57 @@
+"""The command table: names, words to arguments, and mistakes in one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cvqa_models.__main__ import COMMANDS, call, find_command, load_command
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_there_and_documented(name: str) -> None:
+    assert load_command(name).__doc__
+
+
+def test_a_family_of_commands_has_names_of_two_words() -> None:
+    assert find_command(["build", "mini", "--root", "x"]) == ("build mini", ["--root", "x"])
+    assert find_command(["check", "a"]) == ("check", ["a"])
+    with pytest.raises(ValueError, match="`cvqa build` needs one of: mini, select"):
+        find_command(["build"])
+    with pytest.raises(ValueError, match="There is no command `scoer`; expected one of build, check"):
+        find_command(["scoer"])
+
+
+def test_words_become_arguments() -> None:
+    def command(
+        paths: list[Path], /, *, depth: int = 1, fast: bool = False, names: list[str] | None = None, out_dir: str = ""
+    ) -> tuple[object, ...]:
+        """Do nothing."""
+        return paths, depth, fast, names, out_dir
+
+    assert call("x", command, ["a", "b"]) == ([Path("a"), Path("b")], 1, False, None, "")
+    words = ["a", "--depth", "3", "--fast", "--names", "n", "m", "--out-dir=p-q"]
+    assert call("x", command, words) == ([Path("a")], 3, True, ["n", "m"], "p-q")
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cvqa_models", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; sys.argv = ['cvqa']; from cvqa_models.__main__ import main; main(); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_a_mistake_is_one_sentence_and_exit_code_2() -> None:
+    done = run("scoer")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "Traceback" not in done.stderr

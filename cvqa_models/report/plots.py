@@ -24,7 +24,7 @@ def prediction_against_score(frame: pd.DataFrame) -> Figure:
         _panel(axis, frame[frame["group"] == group], codecs)
         axis.set_title(str(group), fontsize=8)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(8, len(codecs)), fontsize=8)
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(8, len(codecs)), fontsize=8)
     figure.supxlabel("subjective score", fontsize=9)
     figure.supylabel("predicted score", fontsize=9)
     return figure

@@ -65,7 +65,8 @@ def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
     """Parse `words` by the signature of `function` and call it.
 
     Positional-only parameters are positional on the command line, all others are options; a list takes one or more
-    words. Help comes from the docstring.
+    words, a truth that is false by default takes none, and any other is followed by true or false. Help comes from the
+    docstring.
     """
     from jsonargparse import ArgumentParser
 
@@ -84,9 +85,9 @@ def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
             required = parameters[key].default is inspect.Parameter.empty
             default = None if required else parameters[key].default
             parser.add_argument(f"--{key}", nargs="+", type=lists[key], required=required, default=default)
-    flags = [key for key in parameters if hints[key] is bool]
+    flags = [key for key in parameters if hints[key] is bool and parameters[key].default is False]
     for key in flags:
-        parser.add_argument(f"--{key}", action="store_true", default=parameters[key].default)
+        parser.add_argument(f"--{key}", action="store_true")
     parser.add_function_arguments(function, as_positional=False, skip={*positional, *lists, *flags})
     values = parser.instantiate(parser.parse_args([_underscored(word) for word in words])).as_dict()
     words_given = [values.pop(key) for key in positional]

@@ -23,6 +23,7 @@ class VideoRecord:
         reference: Name of the pristine source; splits go by it.
         mos: Subjective score, larger is better; NaN where it is not known.
         weight: Non-negative weight of the label in the loss.
+        std: Standard error or deviation of the score, in its own unit; NaN if unknown.
         reference_path: Source file, for full-reference systems.
         codec: Standard or encoder name, empty if unknown.
         preset: Encoder speed class, empty if unknown.
@@ -36,6 +37,7 @@ class VideoRecord:
     reference: str
     mos: float = math.nan
     weight: float = 1.0
+    std: float = math.nan
     reference_path: str | None = None
     codec: str = ""
     preset: str = ""

@@ -75,19 +75,29 @@ def fit_table(votes: pd.DataFrame, by: str = "group") -> tuple[pd.DataFrame, lis
 
     Returns:
         Table with `by`, `video_id`, `score`, `standard_error`, `votes`; a group that cannot be fitted is left out.
-        The sentences name such groups, and videos that won every time, which only the ridge keeps finite.
+        The sentences name such groups, votes that were dropped, and videos that won every time, which only the ridge
+        keeps finite.
 
     Raises:
-        ValueError: If a column is missing or an answer is not one of the three.
+        ValueError: If a column is missing or no answer is one of the three.
     """
     missing = {by, "left", "right", "answer"} - set(votes.columns)
     if missing:
         raise ValueError(f"The votes lack the columns {sorted(missing)}; they need {by}, left, right, answer.")
     strange = sorted(set(votes["answer"].unique()) - set(ANSWERS), key=str)
-    if strange:
-        raise ValueError(f"The votes hold the answers {strange[:3]}; each must be one of {', '.join(ANSWERS)}.")
-    tables: list[pd.DataFrame] = []
+    understood = votes["answer"].isin(ANSWERS)
     problems: list[str] = []
+    if strange:
+        said = f"the answers {strange[:3]}; each must be one of {', '.join(ANSWERS)}"
+        if not understood.any():
+            raise ValueError(f"The votes hold {said}.")
+        problems.append(f"{(~understood).sum()} votes are dropped, for they hold {said}.")
+    with_itself = votes["left"] == votes["right"]
+    if with_itself.any():
+        first = votes.loc[with_itself, "left"].iloc[0]
+        problems.append(f"{with_itself.sum()} votes compare a video with itself and are dropped (first: '{first}').")
+    votes = votes[understood & ~with_itself]
+    tables: list[pd.DataFrame] = []
     for name, group in votes.groupby(by, sort=False):
         try:
             table, unsure = _fit_group(group)

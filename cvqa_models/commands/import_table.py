@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import os
 from pathlib import Path
@@ -11,10 +12,15 @@ from types import ModuleType
 import pandas as pd
 from rich.console import Console
 
+from cvqa_models.commands.votes import read_votes
 from cvqa_models.data import adapters
-from cvqa_models.data.csv_table import near_misses, numbers, read_csv
+from cvqa_models.data.csv_table import near_misses, no_number, number, read_csv, rows
 from cvqa_models.data.files import match_videos
-from cvqa_models.data.manifest import COLUMNS, read_manifest, write_manifest
+from cvqa_models.data.manifest import COLUMNS, SPLITS, read_manifest, write_manifest
+
+log = logging.getLogger(__name__)
+
+BLANK = {"mos": math.nan, "bitrate_kbps": math.nan, "weight": 1.0, "std": math.nan}  # numeric columns
 
 
 def import_table(
@@ -33,24 +39,33 @@ def import_table(
     """Write a canonical table from a data set's own label file, and say how many rows, groups and videos it has.
 
     Args:
-        format: cvqad, leha, kvq, dover-txt, konvid, ytugc, lsvq, maxwell, qalign-json, or csv for any table.
+        format: cvqad, leha, kvq, dover-txt, konvid, ytugc, lsvq, maxwell, qalign-json, votes for pair comparisons
+            (left, right, answer, and group or test_case), or csv for any table.
         src: The label file.
         out: The table to write.
-        videos: Folder of the videos, searched in all its subfolders; without it the table has no paths.
+        videos: Folder of the videos, searched in all its subfolders; without it the table has no paths but those of
+            its own column `path`.
         name: Name of the data set, which is its group where it has none; the label file's name if left out.
-        columns: For csv: `canonical=column` for each column, such as video_id=name mos=MOS reference=scene.
+        columns: For csv: `canonical=column` for each column, such as video_id=name mos=MOS reference=scene std=SD; left
+            out, columns are taken by their canonical names. Other columns stay, as further targets.
         group_by: Columns that together name the group.
         higher_is_better: false for DMOS and the like; scores are negated then.
-        partial: Whether rows without a video and videos without a row are left out instead of refused.
+        partial: Whether bad rows, rows without a video and videos without a row are left out instead of refused.
     """
-    adapter = None if format == "csv" else _adapter(format)
-    table = read_columns(src, columns or []) if adapter is None else adapter.read(src)
+    adapter = None if format in ("csv", "votes") else _adapter(format)
+    if adapter is not None:
+        table = adapter.read(src)
+    else:
+        table = scored_votes(src) if format == "votes" else read_columns(src, columns or [])
     table = canonical(table, src, name or src.stem, group_by or [], higher_is_better)
+    table = _good_rows(table, src, partial)
     if videos is not None:
         files = dict(zip(table["video_id"], table["file"], strict=True))
         paths = match_videos(files, videos, partial=partial, file_key=getattr(adapter, "file_key", str))
         table = table[table["video_id"].isin(paths)].copy()
         table["path"] = [os.path.relpath(paths[video_id], out.parent) for video_id in table["video_id"]]
+    else:
+        table["path"] = [os.path.relpath(src.parent / path, out.parent) if path else "" for path in table["path"]]
     write_manifest(out, table.drop(columns="file"))
     records = read_manifest(out)
     groups, references = ({getattr(record, field) for record in records} for field in ("group", "reference"))
@@ -60,6 +75,7 @@ def import_table(
         f"{out}: {len(records)} videos in {len(groups)} groups, {len(references)} references; {found} have a file, "
         f"{unscored} have no score",
         soft_wrap=True,
+        highlight=False,
     )
 
 
@@ -71,22 +87,40 @@ def read_columns(src: Path, columns: list[str]) -> pd.DataFrame:
         ValueError: If a word is malformed, or a column is not there.
     """
     words = dict(word.partition("=")[::2] for word in columns)
-    unknown = [name for name in words if name not in [*COLUMNS, "file"] or not words[name]]
-    if unknown or "video_id" not in words:
+    if any(name not in [*COLUMNS, "file"] or not column for name, column in words.items()):
+        raise ValueError(f"`--columns` is {columns}; expected NAME=COLUMN with the names {', '.join(COLUMNS)}, file.")
+    words.setdefault("video_id", "video_id")
+    table = read_csv(src)
+    missing = [column for column in words.values() if column not in table]
+    if missing:
         raise ValueError(
-            f"`--columns` is {columns}; expected video_id=COLUMN and any of {', '.join(COLUMNS[1:])}, file likewise."
+            f"'{src}' has no column {near_misses(missing, list(table.columns))}; its header is "
+            f"{', '.join(table.columns)[:200]}; say which is which, as in `--columns video_id=NAME mos=SCORE`."
         )
-    table = read_csv(src, words.values())
     for canonical_name, column in words.items():
         table[canonical_name] = table[column]
     return table
 
 
-def canonical(table: pd.DataFrame, src: Path, name: str, group_by: list[str], higher_is_better: bool) -> pd.DataFrame:
-    """Return the table with every canonical column filled and checked; other columns stay as they are.
+def scored_votes(src: Path) -> pd.DataFrame:
+    """Return canonical columns with Bradley-Terry scores from pair votes; what is wrong with some is logged.
+
+    The reference is the group, since votes do not say which groups share content.
 
     Raises:
-        ValueError: If a score is no number, a video stands twice, or `group_by` names no column.
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column is missing, an answer is unknown, or no group can be scored.
+    """
+    fitted = read_votes(src)[0]
+    names = {"score": "mos", "standard_error": "std"}
+    return fitted.rename(columns=names).assign(reference=fitted["group"]).astype(str)
+
+
+def canonical(table: pd.DataFrame, src: Path, name: str, group_by: list[str], higher_is_better: bool) -> pd.DataFrame:
+    """Return the table with every canonical column there; other columns stay as they are.
+
+    Raises:
+        ValueError: If `group_by` names no column.
     """
     table = table.copy()
     missing = [column for column in group_by if column not in table]
@@ -97,25 +131,55 @@ def canonical(table: pd.DataFrame, src: Path, name: str, group_by: list[str], hi
     for column in [*COLUMNS, "file"]:
         if column not in table:
             table[column] = ""
-    table["path"] = ""
     table["file"] = table["file"].where(table["file"] != "", table["video_id"])
     table["reference"] = table["reference"].where(table["reference"] != "", table["video_id"])
     table["group"] = table["group"].where(table["group"] != "", name)
     if group_by:
         table["group"] = ["/".join(cells) for cells in table[group_by].itertuples(index=False, name=None)]
-    mos = numbers(table, "mos", src, blank=math.nan)
-    table["mos"] = mos if higher_is_better else -mos
-    twice = table[table.duplicated("video_id")]
-    if len(twice):
-        raise ValueError(
-            f"'{src}': {twice['video_id'].iloc[0]!r} stands twice ({len(twice)} such rows); keep one of each."
-        )
+    if not higher_is_better:
+        table["mos"] = [cell if number(cell) is None else repr(-float(cell)) for cell in table["mos"]]
     return table
+
+
+def _good_rows(table: pd.DataFrame, src: Path, partial: bool) -> pd.DataFrame:
+    """Return the rows without a fault.
+
+    Raises:
+        ValueError: If there is a fault and not `partial`.
+    """
+    twice = table.duplicated(["video_id", "group"])
+    faults = [_fault(cells, again) for cells, again in zip(rows(table), twice, strict=True)]
+    bad = [f"row {row}: {fault}" for row, fault in enumerate(faults, start=1) if fault]
+    if bad and not partial:
+        others = f"; {len(bad)} of {len(table)} rows have a fault" if len(bad) > 1 else ""
+        raise ValueError(f"'{src}' {bad[0]}{others}. Correct the table, or leave such rows out with `--partial`.")
+    if bad:
+        log.warning("'%s': %d of %d rows are left out (first: %s).", src, len(bad), len(table), bad[0])
+    if len(bad) == len(table):
+        raise ValueError(f"'{src}' has no row without a fault (first: {bad[0]}); correct the table.")
+    return table[[fault is None for fault in faults]].copy()
+
+
+def _fault(cells: dict[str, str], again: bool) -> str | None:
+    if not cells["video_id"]:
+        return "`video_id` is empty"
+    if again:
+        return f"{cells['video_id']!r} stands twice in group {cells['group']!r}"
+    if cells["split"] not in SPLITS:
+        return f"`split` is {cells['split']!r}, expected train, val, test or nothing"
+    for column, blank in BLANK.items():
+        value = number(cells[column], blank)
+        if value is None:
+            return no_number(column, cells[column])
+        if column in ("weight", "std") and value < 0:
+            return f"`{column}` is {value}, expected a number that is not negative"
+    return None
 
 
 def _adapter(format: str) -> ModuleType:
     folder = Path(adapters.__path__[0])
     names = sorted(path.stem.replace("_", "-") for path in folder.glob("*.py") if path.stem != "__init__")
     if format not in names:
-        raise ValueError(f"The format is {near_misses([format], names)}; expected one of {', '.join(names)}, csv.")
+        known = [*names, "votes", "csv"]
+        raise ValueError(f"The format is {near_misses([format], known)}; expected one of {', '.join(known)}.")
     return importlib.import_module(f"{adapters.__name__}.{format.replace('-', '_')}")

@@ -13,7 +13,7 @@ from rich.console import Console
 from cvqa_models.build import votes as pair_tests
 from cvqa_models.build.bradley_terry import fit_table
 from cvqa_models.build.files import write_csv
-from cvqa_models.data.csv_table import numbers, read_csv
+from cvqa_models.data.csv_table import near_misses, numbers, read_csv
 from cvqa_models.data.manifest import read_table, write_manifest
 from cvqa_models.types import VideoRecord
 
@@ -118,31 +118,50 @@ def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "grou
     said; exit code 2 then.
 
     Args:
-        votes: CSV with `left,right,answer` (left, right or equal), and `group` unless `videos` is given.
+        votes: CSV with `left,right,answer` (left, right or equal), and `group` or `test_case` unless `videos` is given.
         out: Table to write: `video_id`, the set, `score`, `standard_error`, `votes`; with `videos` a manifest with the
-            scores as `mos`.
+            scores as `mos` and their standard errors as `std`.
         videos: Table of the videos that the votes are about: a manifest, or one with CVQAD's columns.
         by: Score each (reference, preset), or each reference across presets; needs `videos`.
     """
     if by == "reference" and videos is None:
         raise ValueError("`by` reference needs `videos`, the table that names each video's reference.")
-    table = read_csv(votes, ["left", "right", "answer"])
-    problems: list[str] = []
-    if videos is not None:
-        members = _videos(videos, by)
-        table, problems = _in_groups(table, members)
-    fitted, wrong = fit_table(table)
-    problems += wrong
-    for problem in problems:
-        log.warning("%s", problem)
-    if fitted.empty:
-        raise ValueError("No set could be scored: " + " ".join(problems))
+    fitted, problems = read_votes(votes, None if videos is None else _videos(videos, by))
     if videos is None:
         write_csv(out, fitted)
     else:
         write_manifest(out, _scored_manifest(videos, out, fitted))
     Console().print(f"{len(fitted)} videos in {fitted['group'].nunique()} sets: {out}", highlight=False, soft_wrap=True)
     return 2 if problems else 0
+
+
+def read_votes(votes: Path, members: pd.DataFrame | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """Return the scores of a file of votes, and a sentence, logged too, for each thing that is wrong with it.
+
+    Args:
+        votes: CSV with `left,right,answer` and, unless `members` is given, `group` or `test_case`.
+        members: `video_id` and `group` of the videos that the votes are about.
+
+    Returns:
+        `group`, `video_id`, `score`, `standard_error`, `votes`; the minimum of each group is 0.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column is missing, an answer is unknown, or no group can be scored.
+    """
+    table = read_csv(votes, ["left", "right", "answer"])
+    if "group" not in table:
+        table = table.rename(columns={"test_case": "group"})
+    problems: list[str] = []
+    if members is not None:
+        table, problems = _in_groups(table, members)
+    fitted, wrong = fit_table(table)
+    problems += wrong
+    for problem in problems:
+        log.warning("%s", problem)
+    if fitted.empty:
+        raise ValueError(f"'{votes}': no group could be scored. " + " ".join(problems))
+    return fitted, problems
 
 
 def _videos(path: Path, by: By) -> pd.DataFrame:
@@ -165,7 +184,7 @@ def _in_groups(votes: pd.DataFrame, members: pd.DataFrame) -> tuple[pd.DataFrame
     problems = []
     if unknown:
         problems.append(
-            f"The votes name {len(unknown)} unknown videos (first: '{unknown[0]}'); their votes are dropped."
+            f"The votes name {len(unknown)} unknown videos, {near_misses(unknown, group)}; their votes are dropped."
         )
     left, right = votes["left"].map(group), votes["right"].map(group)
     if (left != right).any():
@@ -175,7 +194,7 @@ def _in_groups(votes: pd.DataFrame, members: pd.DataFrame) -> tuple[pd.DataFrame
 
 def _scored_manifest(videos: Path, out: Path, fitted: pd.DataFrame) -> pd.DataFrame:
     rows = pd.DataFrame([_row(one, out.parent) for one in read_table(videos)])
-    scores = fitted.rename(columns={"score": "mos"})[["video_id", "group", "mos", "standard_error"]]
+    scores = fitted.rename(columns={"score": "mos", "standard_error": "std"})[["video_id", "group", "mos", "std"]]
     return rows.merge(scores, on="video_id")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
@@ -27,11 +28,12 @@ def read_csv(path: str | Path, required: Iterable[str] = (), *, names: list[str]
             or names a column twice.
     """
     lines = _lines(Path(path))
-    header = names if names is not None else [cell.strip() for cell in lines[0]]
+    header = names if names is not None else [cell.strip() for cell in lines[0][1]]
     body = lines if names is not None else lines[1:]
     _check_header(path, header, list(required))
-    for number, row in enumerate(body, start=1 if names is not None else 2):
+    for number, row in body:
         if len(row) != len(header):
+            _check_delimiter(path, row)
             raise ValueError(
                 f"'{path}' line {number} has {len(row)} cells, expected {len(header)}; quote cells that hold a comma, "
                 "and write decimals with a point."
@@ -40,7 +42,9 @@ def read_csv(path: str | Path, required: Iterable[str] = (), *, names: list[str]
         raise ValueError(f"'{path}' has a header but no rows; expected one row per video.")
     kept = [index for index, name in enumerate(header) if name]
     return pd.DataFrame(
-        [[row[index].strip() for index in kept] for row in body], columns=[header[index] for index in kept], dtype=str
+        [[row[index].strip() for index in kept] for _, row in body],
+        columns=[header[index] for index in kept],
+        dtype=str,
     )
 
 
@@ -64,12 +68,17 @@ def numbers(table: pd.DataFrame, column: str, path: str | Path, *, blank: float 
     """
     values = []
     for row, cell in enumerate(table[column].astype(str).tolist()):
-        value = _number(cell, blank)
+        value = number(cell, blank)
         if value is None:
-            hint = "; write decimals with a point" if cell.replace(",", "").replace("-", "").isdigit() else ""
-            raise ValueError(f"'{path}' row {row + 1}: `{column}` is {cell!r}, expected a finite number{hint}.")
+            raise ValueError(f"'{path}' row {row + 1}: {no_number(column, cell)}.")
         values.append(value)
     return pd.Series(values, index=table.index, dtype=float)
+
+
+def no_number(column: str, cell: str) -> str:
+    """Return the words that refuse a cell which is no number."""
+    hint = "; write decimals with a point" if cell.replace(",", "").replace("-", "").isdigit() else ""
+    return f"`{column}` is {cell!r}, expected a finite number{hint}"
 
 
 def near_misses(names: Iterable[str], known: Collection[str], limit: int = 3) -> str:
@@ -81,14 +90,19 @@ def near_misses(names: Iterable[str], known: Collection[str], limit: int = 3) ->
     return ", ".join(shown)
 
 
-def _lines(path: Path) -> list[list[str]]:
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return number and cells of every line that is not blank."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no table '{path}'; give the path of a CSV file.")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file) if line]
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"'{path}' is not UTF-8 text (byte {error.start}); save it again as UTF-8 CSV.") from error
+    if "\0" in text:  # UTF-16 without a mark at its start, or no text at all
+        raise ValueError(f"'{path}' is not UTF-8 text (it holds zero bytes); save it again as UTF-8 CSV.")
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        lines = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     except csv.Error as error:
         raise ValueError(f"'{path}' is no CSV file ({error}); save it again as comma-separated UTF-8 text.") from error
     if not lines:
@@ -98,10 +112,8 @@ def _lines(path: Path) -> list[list[str]]:
 
 def _check_header(path: str | Path, header: list[str], required: list[str]) -> None:
     missing = [name for name in required if name not in header]
-    for delimiter, word in ((";", "semicolons"), ("\t", "tabs")):
-        if missing and any(delimiter in cell for cell in header):
-            raise ValueError(f"'{path}' is separated by {word}; expected commas, with decimals written with a point.")
     if missing:
+        _check_delimiter(path, header)
         raise ValueError(
             f"'{path}' has no column {near_misses(missing, header)}; its header is {', '.join(header)[:200]}."
         )
@@ -111,7 +123,15 @@ def _check_header(path: str | Path, header: list[str], required: list[str]) -> N
         raise ValueError(f"'{path}' names the column {twice[0]!r} twice; rename one of them.")
 
 
-def _number(cell: str, blank: float | None) -> float | None:
+def _check_delimiter(path: str | Path, cells: list[str]) -> None:
+    """Raise a ValueError if a line that does not fit looks as if it were separated by something else than commas."""
+    for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if any(delimiter in cell for cell in cells):
+            raise ValueError(f"'{path}' is separated by {word}; expected commas, with decimals written with a point.")
+
+
+def number(cell: str, blank: float | None = None) -> float | None:
+    """Return a cell as a finite float, an empty one as `blank`, and None if it is neither."""
     if not cell and blank is not None:
         return blank
     try:

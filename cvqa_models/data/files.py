@@ -82,14 +82,14 @@ def match_videos(
     """
     files = find_videos(folder)
     index = _by_ending(files, Path(folder), file_key)
-    paths = {video_id: index[key] for video_id, name in names.items() if (key := _without_extension(name)) in index}
+    paths = {video_id: index[key] for video_id, name in names.items() if (key := without_extension(name)) in index}
     for video_id, several in paths.items():
         if len(several) > 1:
             raise ValueError(
                 f"{video_id!r} fits '{several[0]}' and '{several[1]}'; keep one of them, or name its folder."
             )
     used = {path for several in paths.values() for path in several}
-    lost = [_without_extension(names[video_id]) for video_id in names if video_id not in paths]
+    lost = [without_extension(names[video_id]) for video_id in names if video_id not in paths]
     stray = [path.stem for path in files if path not in used and path.stem.startswith(prefix)]
     problems = []
     if lost:
@@ -116,6 +116,7 @@ def _by_ending(files: list[Path], root: Path, file_key: Callable[[str], str]) ->
     return index
 
 
-def _without_extension(name: str) -> str:
+def without_extension(name: str) -> str:
+    """Return a file name without its extension, if that is one of a video."""
     path = PurePosixPath(name)
     return str(path.with_suffix("")) if path.suffix.lower() in EXTENSIONS else name

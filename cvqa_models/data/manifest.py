@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from cvqa_models.data.files import index_videos
 from cvqa_models.types import VideoRecord
 
 COLUMNS = [
-    "video_id", "path", "reference", "group", "codec", "preset", "bitrate_kbps", "mos", "split", "weight",
+    "video_id", "path", "reference", "group", "codec", "preset", "bitrate_kbps", "mos", "split", "weight", "std",
 ]  # fmt: skip
 SPLITS = ("", "train", "val", "test")
 
@@ -35,19 +36,32 @@ class Manifest:
     """Videos of a canonical table; `cvqa import` writes such tables.
 
     Args:
-        path: CSV with `video_id` and any of path, reference, group, codec, preset, bitrate_kbps, mos, split, weight.
+        path: CSV with `video_id` and any of path, reference, group, codec, preset, bitrate_kbps, mos, split, weight,
+            std.
         target: Column that holds the score, for data sets with several.
         higher_is_better: Whether a larger score means better quality; otherwise the score is negated.
+        weigh_by_std: Whether a sure label weighs more in the loss: weights are multiplied by the inverse square of
+            `std`, relative to the median of the group.
     """
 
-    def __init__(self, path: str, *, target: str = "mos", higher_is_better: bool = True) -> None:
+    def __init__(
+        self, path: str, *, target: str = "mos", higher_is_better: bool = True, weigh_by_std: bool = False
+    ) -> None:
         self.path = path
         self.target = target
         self.higher_is_better = higher_is_better
+        self.weigh_by_std = weigh_by_std
 
     def records(self) -> list[VideoRecord]:
-        """Return the videos in the order of the table."""
+        """Return the videos in the order of the table.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the table is malformed, or weights need a `std` that is not there.
+        """
         records = read_manifest(self.path, target=self.target)
+        if self.weigh_by_std:
+            records = _weighted_by_std(records, self.path)
         return records if self.higher_is_better else [replace(record, mos=-record.mos) for record in records]
 
 
@@ -78,8 +92,22 @@ class Mixed:
         self.sources = sources
 
     def records(self) -> list[VideoRecord]:
-        """Return the videos of the first source, then of the next."""
-        return [record for source in self.sources for record in source.records()]
+        """Return the videos of the first source, then of the next.
+
+        Raises:
+            ValueError: If two sources have a group of one name, whose scores would then be compared.
+        """
+        mixed: list[VideoRecord] = []
+        for number, source in enumerate(self.sources, start=1):
+            records = source.records()
+            shared = sorted({record.group for record in records} & {record.group for record in mixed})
+            if shared:
+                raise ValueError(
+                    f"Source {number} of the mix has the group {shared[0]!r}, as one before it has; import it again "
+                    "with another `--name`, or rename its groups."
+                )
+            mixed += records
+        return mixed
 
 
 def read_manifest(path: str | Path, *, target: str = "mos") -> list[VideoRecord]:
@@ -97,9 +125,10 @@ def read_manifest(path: str | Path, *, target: str = "mos") -> list[VideoRecord]
     for column in COLUMNS:
         if column not in table:
             table[column] = ""
-    mos = numbers(table, target, path, blank=math.nan)
-    weight = numbers(table, "weight", path, blank=1.0)
-    bitrate = numbers(table, "bitrate_kbps", path, blank=math.nan)
+    mos = numbers(table, target, path, blank=math.nan).tolist()
+    weight = numbers(table, "weight", path, blank=1.0).tolist()
+    std = numbers(table, "std", path, blank=math.nan).tolist()
+    bitrate = numbers(table, "bitrate_kbps", path, blank=math.nan).tolist()
     folder = Path(path).parent
     records = []
     for row, cells in enumerate(table[COLUMNS].to_dict("records")):
@@ -111,6 +140,7 @@ def read_manifest(path: str | Path, *, target: str = "mos") -> list[VideoRecord]
             reference=reference,
             mos=mos[row],
             weight=weight[row],
+            std=std[row],
             codec=cells["codec"],
             preset=cells["preset"],
             bitrate_kbps=bitrate[row],
@@ -183,6 +213,20 @@ def check_unique(records: Iterable[VideoRecord], origin: str | Path) -> None:
             )
 
 
+def _weighted_by_std(records: list[VideoRecord], path: str) -> list[VideoRecord]:
+    unsure = [record.video_id for record in records if not record.std > 0]
+    if unsure:
+        raise ValueError(
+            f"'{path}': `std` is no positive number for {len(unsure)} of {len(records)} videos (first: {unsure[0]!r}), "
+            "but weights come from it; fill the column or leave `weigh_by_std` out."
+        )
+    groups: dict[str, list[float]] = {}
+    for record in records:
+        groups.setdefault(record.group, []).append(record.std)
+    usual = {group: statistics.median(spreads) for group, spreads in groups.items()}
+    return [replace(one, weight=one.weight * (usual[one.group] / one.std) ** 2) for one in records]
+
+
 def _check_row(record: VideoRecord, place: str) -> None:
     if not record.video_id:
         raise ValueError(f"{place}: `video_id` is empty; give every video a unique name.")
@@ -190,3 +234,5 @@ def _check_row(record: VideoRecord, place: str) -> None:
         raise ValueError(f"{place}: `split` is {record.split!r}; expected train, val, test or nothing.")
     if record.weight < 0:
         raise ValueError(f"{place}: `weight` is {record.weight}; expected a number that is not negative.")
+    if record.std < 0:
+        raise ValueError(f"{place}: `std` is {record.std}; expected a number that is not negative.")

@@ -32,6 +32,12 @@ def test_words_become_arguments() -> None:
         """Do nothing."""
         return paths, depth, fast, names, out_dir
 
+    def on_by_default(*, high_is_good: bool = True) -> bool:
+        """Do nothing."""
+        return high_is_good
+
+    assert call("x", on_by_default, []) is True
+    assert call("x", on_by_default, ["--high-is-good", "false"]) is False
     assert call("x", command, ["a", "b"]) == ([Path("a"), Path("b")], 1, False, None, "")
     words = ["a", "--depth", "3", "--fast", "--names", "n", "m", "--out-dir=p-q"]
     assert call("x", command, words) == ([Path("a")], 3, True, ["n", "m"], "p-q")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.data.csv_table import read_csv
+from cvqa_models.data.files import without_extension
 
 
 def read(src: Path) -> pd.DataFrame:
     """Return canonical columns; duration and frame rate are -1 where the list does not know them."""
     table = read_csv(src, names=["file", "duration", "fps", "mos"])
-    table["video_id"] = [str(Path(name).with_suffix("")) for name in table["file"]]
+    table["video_id"] = [without_extension(name) for name in table["file"]]
     return table

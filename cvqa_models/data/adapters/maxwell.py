@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.data.csv_table import read_csv
+from cvqa_models.data.files import without_extension
 
 
 def read(src: Path) -> pd.DataFrame:
     """Return canonical columns; `mos` is the overall score, the other two keep columns of their own."""
     table = read_csv(src, names=["file", "aesthetic", "technical", "mos"])
-    table["video_id"] = [Path(name).stem for name in table["file"]]
+    table["video_id"] = [without_extension(name) for name in table["file"]]
     return table

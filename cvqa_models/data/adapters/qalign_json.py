@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from cvqa_models.data.files import without_extension
+
 
 def read(src: Path) -> pd.DataFrame:
     """Return canonical columns.
@@ -25,4 +27,4 @@ def read(src: Path) -> pd.DataFrame:
         raise ValueError(
             f"'{src}' is no list of objects with `img_path` (or `image`) and `gt_score`; expected one per video."
         ) from error
-    return pd.DataFrame({"video_id": [str(Path(f).with_suffix("")) for f in files], "file": files, "mos": scores})
+    return pd.DataFrame({"video_id": [without_extension(name) for name in files], "file": files, "mos": scores})

@@ -10,7 +10,7 @@ from cvqa_models.data.csv_table import read_csv
 
 
 def read(src: Path) -> pd.DataFrame:
-    """Return canonical columns; `mos` is MOSFull, and the chunk scores stay beside it."""
+    """Return canonical columns; `mos` is MOSFull, its spread stdFull, and the chunk scores stay beside it."""
     table = read_csv(src, ["vid", "MOSFull"])
     table["file"] = table["vid"]
-    return table.rename(columns={"vid": "video_id", "MOSFull": "mos"})
+    return table.rename(columns={"vid": "video_id", "MOSFull": "mos", "stdFull": "std"})

@@ -92,6 +92,16 @@ def test_table_is_fitted_group_by_group_and_the_good_rest_is_kept() -> None:
     assert len(problems) == 2
 
 
+def test_votes_that_say_nothing_are_dropped_and_counted() -> None:
+    good = [("g", "a", "b", "left")] * 3 + [("g", "b", "a", "left")]
+    scores, problems = fit_table(_votes([*good, ("g", "a", "a", "left"), ("g", "a", "b", "skipped")]))
+    assert scores.equals(fit_table(_votes(good))[0])
+    assert problems == [
+        "1 votes are dropped, for they hold the answers ['skipped']; each must be one of left, right, equal.",
+        "1 votes compare a video with itself and are dropped (first: 'a').",
+    ]
+
+
 def test_table_must_have_its_columns_and_answers() -> None:
     with pytest.raises(ValueError, match=r"lack the columns \['answer'\]"):
         fit_table(_votes([("g", "a", "b", "left")]).drop(columns="answer"))

@@ -28,6 +28,8 @@ def test_an_index_column_is_left_out(tmp_path: Path) -> None:
 def test_a_list_without_header(tmp_path: Path) -> None:
     table = read_csv(write(tmp_path / "t.txt", "a.mp4, -1, -1, 3.5\n"), names=["file", "duration", "fps", "mos"])
     assert rows(table) == [{"file": "a.mp4", "duration": "-1", "fps": "-1", "mos": "3.5"}]
+    with pytest.raises(ValueError, match="separated by semicolons"):
+        read_csv(write(tmp_path / "t.txt", "a.mp4;-1;-1;3,5\n"), names=["file", "duration", "fps", "mos"])
 
 
 @pytest.mark.parametrize(
@@ -35,10 +37,13 @@ def test_a_list_without_header(tmp_path: Path) -> None:
     [
         ("name;score\na;1\n", "separated by semicolons; expected commas"),
         ("name\tscore\na\t1\n", "separated by tabs; expected commas"),
+        ("name|score\na|1\n", "separated by bars; expected commas"),
+        ("a.mp4,3.5\n", "no column 'name', 'score'; its header is a.mp4, 3.5"),
         ("name,scores\na,1\n", r"no column 'score' \(near: 'scores'\)"),
         ("name,score,score\na,1,2\n", "names the column 'score' twice"),
         ("name,score\na,1,5\n", "line 2 has 3 cells, expected 2; quote cells that hold a comma, and write decimals"),
-        ("name,score\n", "has a header but no rows"),
+        ("name,score\na,1\n\n,,\nb\n", "line 5 has 1 cells, expected 2"),
+        ("name,score\n,,\n", "has a header but no rows"),
         ("", "is empty"),
     ],
 )
@@ -50,6 +55,9 @@ def test_malformed_tables_are_refused(tmp_path: Path, text: str, message: str) -
 def test_other_encodings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not UTF-8 text"):
         read_csv(write(tmp_path / "t.csv", "name,score\nétude,1\n", "latin-1"))
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        with pytest.raises(ValueError, match="is not UTF-8 text"):
+            read_csv(write(tmp_path / "t.csv", "name,score\na,1\n", encoding), ["name"])
     (tmp_path / "u.csv").write_bytes(b'name,score\n"' + b"x" * 200_000 + b'",1\n')
     with pytest.raises(ValueError, match="is no CSV file"):
         read_csv(tmp_path / "u.csv")

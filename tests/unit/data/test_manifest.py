@@ -41,7 +41,7 @@ def test_writing_and_reading_agree(tmp_path: Path) -> None:
     table = pd.DataFrame({"video_id": ["a", "b"], "mos": [0.1, 2.0], "group": ["g", "g"], "technical": [1, 2]})
     write_manifest(tmp_path / "m.csv", table)
     header = (tmp_path / "m.csv").read_text().splitlines()[0]
-    assert header == "video_id,path,reference,group,codec,preset,bitrate_kbps,mos,split,weight,technical"
+    assert header == "video_id,path,reference,group,codec,preset,bitrate_kbps,mos,split,weight,std,technical"
     assert [record.mos for record in read_manifest(tmp_path / "m.csv")] == [0.1, 2.0]
     assert [record.mos for record in Manifest(str(tmp_path / "m.csv"), target="technical").records()] == [1.0, 2.0]
 
@@ -49,6 +49,15 @@ def test_writing_and_reading_agree(tmp_path: Path) -> None:
 def test_lower_is_better_turns_the_score(tmp_path: Path) -> None:
     path = manifest(tmp_path, "video_id,mos\na,1\nb,3\n")
     assert [record.mos for record in Manifest(str(path), higher_is_better=False).records()] == [-1.0, -3.0]
+
+
+def test_sure_labels_weigh_more_inside_their_group(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "video_id,group,std,weight\na,g,1,1\nb,g,2,1\nc,g,4,3\nd,h,9,1\n")
+    assert [record.weight for record in Manifest(str(path), weigh_by_std=True).records()] == [4.0, 1.0, 0.75, 1.0]
+    assert [record.weight for record in Manifest(str(path)).records()] == [1.0, 1.0, 3.0, 1.0]
+    path = manifest(tmp_path, "video_id,std\na,1\nb,\n")
+    with pytest.raises(ValueError, match=r"`std` is no positive number for 1 of 2 videos \(first: 'b'\)"):
+        Manifest(str(path), weigh_by_std=True).records()
 
 
 def test_sources_of_full_reference_systems(tmp_path: Path) -> None:
@@ -64,6 +73,7 @@ def test_sources_of_full_reference_systems(tmp_path: Path) -> None:
         ("video_id,mos\n,1\n", "row 1: `video_id` is empty"),
         ("video_id,split\na,training\n", "row 1: `split` is 'training'; expected train, val, test"),
         ("video_id,weight\na,-1\n", "row 1: `weight` is -1.0"),
+        ("video_id,std\na,-1\n", "row 1: `std` is -1.0"),
         ("video_id,mos\na,inf\n", "row 1: `mos` is 'inf'"),
     ],
 )
@@ -101,3 +111,9 @@ def test_mixing_keeps_groups_apart(tmp_path: Path) -> None:
     (tmp_path / "cvqad.csv").write_text(CVQAD)
     mixed = Mixed([Cvqad(str(tmp_path / "cvqad.csv")), Manifest(str(manifest(tmp_path, "video_id,mos\nv,50\n")))])
     assert [record.group for record in mixed.records()] == ["a/fast", "a/fast", "set"]
+
+
+def test_mixing_refuses_groups_of_one_name(tmp_path: Path) -> None:
+    source = Manifest(str(manifest(tmp_path, "video_id,mos\nv,50\n")))
+    with pytest.raises(ValueError, match="Source 2 of the mix has the group 'set', as one before it has"):
+        Mixed([source, source]).records()

@@ -121,7 +121,8 @@ def _speeds(option: str, *values: str | int) -> dict[str, tuple[str, ...]]:
 
 _X26X = ("veryslow", "slower", "slow", "medium", "fast", "faster", "veryfast", "superfast", "ultrafast")
 _X264_CRF = Knob(("-crf", "{value:g}"), 0, 51, 0.1, -0.115, start=34)
-_SVT_CRF = Knob(("-crf", "{value:g}"), 1, 63, 0.25, -0.07, start=56)
+# FFmpeg's own option takes whole numbers only and rounds others without a word.
+_SVT_CRF = Knob(("-svtav1-params", "rc=0:crf={value:g}"), 1, 63, 0.25, -0.07, start=56)
 _VP9 = {
     **{f"good{n}": ("-deadline", "good", "-cpu-used", str(n)) for n in range(6)},
     **{f"realtime{n}": ("-deadline", "realtime", "-cpu-used", str(n)) for n in range(6, 9)},

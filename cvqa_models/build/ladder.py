@@ -47,9 +47,21 @@ class Ladder:
             raise ValueError(f"The ladder's {self.quantity} must be different positive numbers, not {self.rungs}.")
         if not 0 < self.tolerance < 1:
             raise ValueError(f"`tolerance` is {self.tolerance}; give a share such as 0.04.")
-        blind = [name for name in self.encoders if ENCODERS[name].crf is None]
-        if self.quantity == "crf" and blind:
-            raise ValueError(f"The encoder '{blind[0]}' has no CRF; give it a ladder of `kbps`.")
+        if self.quantity == "crf":
+            for name in self.encoders:
+                _check_crf(ENCODERS[name], self.rungs)
+
+
+def _check_crf(encoder: Encoder, rungs: Sequence[float]) -> None:
+    knob = encoder.crf
+    if knob is None:
+        raise ValueError(f"The encoder '{encoder.name}' has no CRF; give it a ladder of `kbps`.")
+    illegal = [rung for rung in rungs if abs(knob.nearest(rung) - rung) > 1e-6]
+    if illegal:
+        raise ValueError(
+            f"The encoder '{encoder.name}' has no CRF {illegal[0]:g}; it takes {knob.low:g} to {knob.high:g} in steps "
+            f"of {knob.step:g}."
+        )
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cvqa_models.build.encoders import Knob
 
 _MOST_TRIES = 8
 _LONGEST_STEP = math.log(4)  # in log(rate), by the knob's own slope
+_WEIGHT = 0.1  # of the knob's own slope: as much as a try whose log(rate) is so far off
 
 
 def search(
@@ -17,8 +18,8 @@ def search(
     """Return all tries (setting -> kb/s) after turning a knob until a rate lies within `tolerance` of `target`.
 
     log(rate) is taken as a line in the knob's position: through the nearest tries on both sides of the target, else
-    through the two nearest, else through one with the knob's own slope. The search stops early where the knob's
-    steps are too coarse or its end is reached.
+    from the nearest try with a slope between the knob's own and that of all tries. The search stops early where the
+    knob's steps are too coarse or its end is reached.
 
     Args:
         measure: Encodes at a setting and returns its rate in kb/s.
@@ -50,12 +51,19 @@ def _next_setting(knob: Knob, target: float, known: Mapping[float, float]) -> fl
     below, above = [p for p in points if p[0] < 0], [p for p in points if p[0] >= 0]
     if below and above:
         return knob.nearest(_crossing(below[-1], above[0]))
-    near, *rest = below[::-1] or above
-    usable = rest and (near[0] - rest[0][0]) * (near[1] - rest[0][1]) * knob.slope > 0
-    wish = _crossing(near, rest[0]) if usable else near[1] - near[0] / knob.slope
+    near = below[-1] if below else above[0]
+    wish = near[1] - near[0] / _slope(knob, near, points)
     # An encoder near its end of the scale hardly answers, and its line would point far outside.
     reach = _LONGEST_STEP / abs(knob.slope)
     return knob.nearest(min(max(wish, near[1] - reach), near[1] + reach))
+
+
+def _slope(knob: Knob, near: tuple[float, float], points: Sequence[tuple[float, float]]) -> float:
+    """Return the slope of the line through `near` that fits all points; the knob's own counts as one of them."""
+    weight = (_WEIGHT / knob.slope) ** 2
+    rise = weight * knob.slope + sum((p[0] - near[0]) * (p[1] - near[1]) for p in points)
+    slope = rise / (weight + sum((p[1] - near[1]) ** 2 for p in points))
+    return slope if slope * knob.slope > 0 else knob.slope
 
 
 def _crossing(a: tuple[float, float], b: tuple[float, float]) -> float:

@@ -108,6 +108,13 @@ def test_fixed_crf_is_taken_as_it_is(reference: Reference, tmp_path: Path) -> No
     assert result.encodes[0].kbps > result.encodes[1].kbps
 
 
+def test_a_crf_between_whole_numbers_is_not_rounded(reference: Reference, tmp_path: Path) -> None:
+    for codec in ("x264", "x265", "svt-av1"):  # those whose knob has finer steps
+        job = replace(_job(reference, codec), quantity="crf", rungs=(30.0, 30.5, 31.0))
+        rates = [encode.kbps for encode in encode_ladder(job, tmp_path).encodes]
+        assert len(set(rates)) == 3
+
+
 def test_lossless_copies_decode_to_the_same_frames(
     reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,9 @@ def test_own_speed_names_are_taken(tmp_path: Path, reference: Reference) -> None
         ("encoders: []\npresets: [fast]\nkbps: [100]", "at least one encoder"),
         ("encoders: [x264]\npresets: [fast]\nkbps: [100, 100]", "different positive numbers"),
         ("encoders: [x264]\npresets: [fast]\nkbps: [100]\ntolerance: 4", "`tolerance` is 4.0"),
-        ("encoders: [openh264]\npresets: [fast]\ncrf: [30]", "'openh264' has no CRF"),
+        ("encoders: [openh264]\npresets: [fast]\ncrf: [30]", "'openh264' has no CRF;"),
+        ("encoders: [vp9]\npresets: [fast]\ncrf: [30.5]", "'vp9' has no CRF 30.5; it takes 0 to 63 in steps of 1"),
+        ("encoders: [x264]\npresets: [fast]\ncrf: [60]", "'x264' has no CRF 60; it takes 0 to 51"),
     ],
 )
 def test_refuses(tmp_path: Path, text: str, message: str) -> None:

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from cvqa_models.build.encode import encode_all
-from cvqa_models.build.ladder import Ladder, plan, resolve_speeds
+from cvqa_models.build.encoders import find_encoder
+from cvqa_models.build.ladder import Ladder, plan, speeds_of
 from cvqa_models.build.pseudo_labels import measure_all
 from cvqa_models.build.references import shoot_scene
 from cvqa_models.build.scenes import SCENES
@@ -42,7 +43,8 @@ def main() -> None:
     sources = [shoot_scene(one, root / "references", width=640, height=360, fps=25, seconds=5) for one in scenes]
     print(f"references: {time.perf_counter() - clock:.1f} s for {len(sources)}")
 
-    jobs = plan(sources, LADDER, resolve_speeds(LADDER, sources[0], root))
+    speeds = {name: speeds_of(find_encoder(name), LADDER, sources[0], root) for name in LADDER.encoders}
+    jobs = plan(sources, LADDER, speeds)
     for run in ("first run", "second run"):
         clock, cpu = time.perf_counter(), _child_cpu()
         encodes, failures = encode_all(jobs, root, workers)

@@ -54,5 +54,7 @@ def remember(root: Path, settings: dict[str, object]) -> None:
     card = root / "build.json"
     if card.is_file() and (old := json.loads(card.read_text())) != settings:
         changed = [f"{key}={old.get(key)!r}" for key in settings if old.get(key) != settings[key]]
-        raise ValueError(f"'{root}' was built with {', '.join(changed)}; use these settings or another folder.")
+        raise ValueError(
+            f"'{root}' was built with {', '.join(changed) or 'other settings'}; use these settings or another folder."
+        )
     write_json(card, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from cvqa_models.build import ffmpeg
-from cvqa_models.build.encoders import ENCODERS, Encoder, find_encoder
+from cvqa_models.build.encoders import ENCODERS, Encoder, check_present, find_encoder
 from cvqa_models.build.files import scratch
 from cvqa_models.build.references import Reference
 
@@ -33,7 +34,7 @@ class Ladder:
     """
 
     encoders: tuple[str, ...]
-    presets: Mapping[str, str | float | Mapping[str, str]]
+    presets: Mapping[str, Any]
     quantity: Literal["kbps", "crf"]
     rungs: tuple[float, ...]
     tolerance: float = 0.04
@@ -47,9 +48,11 @@ class Ladder:
             raise ValueError(f"The ladder's {self.quantity} must be different positive numbers, not {self.rungs}.")
         if not 0 < self.tolerance < 1:
             raise ValueError(f"`tolerance` is {self.tolerance}; give a share such as 0.04.")
-        if self.quantity == "crf":
-            for name in self.encoders:
+        for name in self.encoders:
+            if self.quantity == "crf":
                 _check_crf(ENCODERS[name], self.rungs)
+            for preset, wish in self.presets.items():
+                named_speed(ENCODERS[name], preset, wish)  # refuses unknown speeds
 
 
 def _check_crf(encoder: Encoder, rungs: Sequence[float]) -> None:
@@ -116,6 +119,11 @@ def read(path: Path) -> Ladder:
     )
 
 
+def as_settings(ladder: Ladder) -> dict[str, object]:
+    """Return a ladder as plain values, as JSON keeps them."""
+    return {**dataclasses.asdict(ladder), "encoders": list(ladder.encoders), "rungs": list(ladder.rungs)}
+
+
 def _numbers(values: Any, key: str, path: Path) -> tuple[float, ...]:
     good = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     if not good:
@@ -124,42 +132,51 @@ def _numbers(values: Any, key: str, path: Path) -> tuple[float, ...]:
 
 
 def plan(references: Sequence[Reference], ladder: Ladder, speeds: Mapping[str, Mapping[str, str]]) -> list[LadderJob]:
-    """Return one job for each reference, encoder and preset; `speeds` is preset -> encoder -> speed name."""
+    """Return one job for each reference, encoder and preset; `speeds` is encoder -> preset -> speed name."""
     return [
         LadderJob(
-            reference, ENCODERS[name], preset, speeds[preset][name], ladder.quantity, ladder.rungs, ladder.tolerance
+            reference, ENCODERS[name], preset, speeds[name][preset], ladder.quantity, ladder.rungs, ladder.tolerance
         )
         for reference in references
         for name in ladder.encoders
+        if name in speeds
         for preset in ladder.presets
     ]
 
 
-def resolve_speeds(ladder: Ladder, probe: Reference, folder: Path) -> dict[str, dict[str, str]]:
-    """Return preset -> encoder -> speed name, measuring on `probe` where the ladder gives frames per second.
+def speeds_of(encoder: Encoder, ladder: Ladder, probe: Reference, folder: Path) -> dict[str, str]:
+    """Return preset -> speed name of one encoder, measured on `probe` where the ladder gives frames per second.
 
     Args:
+        encoder: The encoder.
         ladder: The ladder.
         probe: Reference whose first second is encoded; its size stands for all.
         folder: Where the trial files may lie for a moment.
 
     Raises:
-        ValueError: If a speed name is not one of the encoder's.
+        ValueError: If FFmpeg lacks the encoder, or it does not encode the probe.
     """
+    check_present(encoder)
     return {
-        preset: {name: _speed(ENCODERS[name], preset, wish, probe, folder) for name in ladder.encoders}
+        preset: named_speed(encoder, preset, wish) or slowest_at(encoder, float(wish), probe, folder)
         for preset, wish in ladder.presets.items()
     }
 
 
-def _speed(encoder: Encoder, preset: str, wish: Any, probe: Reference, folder: Path) -> str:
-    if isinstance(wish, (int, float)):
-        return slowest_at(encoder, float(wish), probe, folder)
+def named_speed(encoder: Encoder, preset: str, wish: Any) -> str | None:
+    """Return the speed of an encoder that a ladder names for a preset, None where it asks for frames per second.
+
+    Raises:
+        ValueError: If the encoder has no such speed.
+    """
+    if type(wish) in (int, float) and wish > 0:
+        return None
     named = wish if isinstance(wish, Mapping) else encoder.presets if wish == "named" else {}
     choice = named.get(preset if wish == "named" else encoder.name)
     if choice is None or str(choice) not in encoder.speeds:
+        given = choice if isinstance(wish, Mapping) or wish == "named" else wish
         raise ValueError(
-            f"The preset '{preset}' of '{encoder.name}' is {choice!r}; "
+            f"The preset '{preset}' of '{encoder.name}' is {given!r}; "
             f"give one of its speeds ({', '.join(encoder.speeds)}) or frames per second."
         )
     return str(choice)
@@ -190,15 +207,17 @@ def _measured_fps(encoder: Encoder, speed: str, probe: Reference, folder: Path) 
         return len(packets) / (time.perf_counter() - start)
 
 
-def disk_estimate(jobs: Sequence[LadderJob], lossless: bool) -> int:
-    """Return the bytes that the encodes of jobs will take, from their target rates and lengths.
+def disk_estimate(references: Sequence[Reference], ladder: Ladder, lossless: bool) -> int:
+    """Return the bytes that references and their encodes will take, from their sizes, lengths and target rates.
 
-    Lossless copies are taken at 6 bits a pixel and fixed-quality rungs at 0.2, above what natural clips need.
+    References and lossless copies are taken at 8 bits a pixel and fixed-quality rungs at 0.2, above what natural clips
+    need.
     """
     total = 0.0
-    for job in jobs:
-        pixels = job.reference.width * job.reference.height * job.reference.frames
-        for rung in job.rungs:
-            total += rung * 1000 / 8 * job.reference.seconds if job.quantity == "kbps" else 0.2 * pixels / 8
-            total += 6 * pixels / 8 if lossless else 0
+    copies = len(ladder.encoders) * len(ladder.presets)
+    for one in references:
+        pixels = one.width * one.height * one.frames
+        rates = sum(rung * 1000 * one.seconds if ladder.quantity == "kbps" else 0.2 * pixels for rung in ladder.rungs)
+        kept = copies * len(ladder.rungs) if lossless else 0
+        total += (copies * rates + (1 + kept) * 8 * pixels) / 8
     return round(total)

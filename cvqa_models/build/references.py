@@ -24,6 +24,7 @@ _TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_c
 _TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 
 _USUAL_RATES = [Fraction(rate) for rate in ("24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60")]
+_UNKNOWN_RATE = Fraction(25)
 _DROPPED_SHARE = 0.02  # of gaps between frames; a few lost frames do not make a clip variable
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,21 @@ def load(folder: Path, name: str) -> Reference | None:
         return None
     facts = json.loads(card.read_text())
     return Reference(name, path, facts["width"], facts["height"], Fraction(facts["fps"]), facts["frames"])
+
+
+def expect_clip(source: Path, folder: Path, *, seconds: float | None = None) -> Reference:
+    """Return what `prepare_clip` will make of a clip, in size and length, before it makes it.
+
+    Raises:
+        FileNotFoundError: If the clip does not exist.
+        ValueError: If it has no frames.
+    """
+    if prepared := load(folder, source.stem):
+        return prepared
+    facts = ffmpeg.inspect(source)
+    fps = facts.rate or _UNKNOWN_RATE
+    frames = len(facts.times) if seconds is None else min(len(facts.times), round(seconds * fps))
+    return Reference(source.stem, source, facts.width, facts.height, fps, frames)
 
 
 def prepare_clip(source: Path, folder: Path, *, width: int | None = None, seconds: float | None = None) -> Reference:
@@ -120,7 +136,7 @@ def _constant_rate(source: Path, facts: ffmpeg.VideoFacts) -> tuple[Fraction, li
     odd = sum(abs(gap - usual) > 0.5 * usual for gap in gaps)
     if odd <= _DROPPED_SHARE * len(gaps) and facts.rate:
         return facts.rate, []
-    measured = 1 / usual if usual else 25.0
+    measured = 1 / usual if usual else float(_UNKNOWN_RATE)
     near = min(_USUAL_RATES, key=lambda rate: abs(float(rate) / measured - 1))
     fps = near if abs(float(near) / measured - 1) < 0.02 else Fraction(measured).limit_denominator(1001)
     log.warning("'%s' has a variable frame rate; it is taken at constant %.3f frames a second.", source.name, fps)

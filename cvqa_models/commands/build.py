@@ -16,10 +16,11 @@ from rich.markup import escape
 from cvqa_models.build import ladder as ladders
 from cvqa_models.build import pseudo_labels, tables
 from cvqa_models.build.encode import Encode, encode_all, lossless_copy
+from cvqa_models.build.encoders import find_encoder
 from cvqa_models.build.files import clear_scratch, remember, write_csv, write_json
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.mini import build_mini
-from cvqa_models.build.references import Reference, prepare_clip
+from cvqa_models.build.references import Reference, expect_clip, prepare_clip
 from cvqa_models.build.select import choose, measure_complexity, scatter
 from cvqa_models.data.files import index_videos
 from cvqa_models.data.manifest import read_manifest, write_manifest
@@ -121,15 +122,24 @@ def encode(
         workers: Encodes at a time; one per processor by default.
         json: File for the result: manifest, number of videos, failures.
     """
-    rungs = ladders.read(ladder)
+    steps = ladders.read(ladder)
     clips = index_videos(references)
-    remember(root, {"references": str(references), "ladder": ladder.read_text(), "seconds": seconds})
-    shots = {name: partial(prepare_clip, path, root / "references", seconds=seconds) for name, path in clips.items()}
-    sources, failures = run_jobs(shots, "Preparing references", workers)
+    remember(root, {"references": str(references), "seconds": seconds, **ladders.as_settings(steps)})
+    folder = root / "references"
+    expected, failures = run_jobs(
+        {name: partial(expect_clip, path, folder, seconds=seconds) for name, path in clips.items()},
+        "Reading references",
+        workers,
+    )
+    _check_disk(ladders.disk_estimate(list(expected.values()), steps, lossless), root)
+    shots = {name: partial(prepare_clip, clips[name], folder, seconds=seconds) for name in expected}
+    sources, unusable = run_jobs(shots, "Preparing references", workers)
+    failures |= unusable
     if not sources:
         raise ValueError("No reference could be used: " + "; ".join(failures.values()))
-    jobs = ladders.plan(list(sources.values()), rungs, _speeds(rungs, next(iter(sources.values())), root))
-    _check_disk(ladders.disk_estimate(jobs, lossless), root)
+    speeds, mute = _speeds(steps, next(iter(sources.values())), root)
+    failures |= mute
+    jobs = ladders.plan(list(sources.values()), steps, speeds)
     encodes, broken = encode_all(jobs, root, workers)
     failures |= broken
     if lossless:
@@ -182,24 +192,37 @@ def proxies(
     return _finish(failures, {"videos": len(values)}, json)
 
 
-def _speeds(rungs: ladders.Ladder, probe: Reference, root: Path) -> dict[str, dict[str, str]]:
-    """Return the speeds of a ladder, measured once per root so that a resumed run keeps them."""
+def _speeds(steps: ladders.Ladder, probe: Reference, root: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Return the speeds of a ladder's encoders, and the message of each encoder that does not work.
+
+    They are measured once per root, so that a resumed run keeps them.
+    """
     card = root / "speeds.json"
-    if card.is_file():
-        kept: dict[str, dict[str, str]] = json_format.loads(card.read_text())
-        return kept
-    speeds = ladders.resolve_speeds(rungs, probe, root)
+    speeds: dict[str, dict[str, str]] = json_format.loads(card.read_text()) if card.is_file() else {}
+    failures: dict[str, str] = {}
+    for name in steps.encoders:
+        if name not in speeds:
+            try:
+                speeds[name] = ladders.speeds_of(find_encoder(name), steps, probe, root)
+            except ValueError as error:
+                failures[name] = str(error)
     write_json(card, speeds)
     log.info("speeds: %s", json_format.dumps(speeds))
-    return speeds
+    return speeds, failures
 
 
 def _check_disk(needed: int, root: Path) -> None:
+    """Log how much space a build will take; raise a ValueError if there is less, not counting what is there already."""
+    there = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     free = shutil.disk_usage(root).free
-    log.info("The encodes will take about %.1f MB; %.1f MB are free.", needed / 1e6, free / 1e6)
-    if needed > free:
+    log.info(
+        "References and encodes take about %.1f MB, of which %.1f MB are there; %.1f MB are free.",
+        needed / 1e6, there / 1e6, free / 1e6,
+    )  # fmt: skip
+    if needed - there > free:
         raise ValueError(
-            f"The encodes need about {needed / 1e9:.1f} GB but '{root}' has {free / 1e9:.1f} GB free; make room."
+            f"The build needs about {(needed - there) / 1e9:.1f} GB but '{root}' has {free / 1e9:.1f} GB free; "
+            "make room."
         )
 
 

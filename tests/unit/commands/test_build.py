@@ -1,4 +1,8 @@
+import hashlib
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -56,12 +60,73 @@ def test_encode_keeps_measured_speeds_and_refuses_a_full_disk(
     ladder.write_text(LADDER.replace("[fast]", "{quick: 0.01}").replace(", kvazaar", ""))
     arguments = {"ladder": ladder, "root": tmp_path / "root"}
     assert build.encode(tmp_path / "clips", **arguments) == 0
-    assert json.loads((tmp_path / "root" / "speeds.json").read_text()) == {"quick": {"x264": "veryslow"}}
-    monkeypatch.setattr(build.ladders, "resolve_speeds", lambda *_: pytest.fail("measured again"))
+    assert json.loads((tmp_path / "root" / "speeds.json").read_text()) == {"x264": {"quick": "veryslow"}}
+    monkeypatch.setattr(build.ladders, "speeds_of", lambda *_: pytest.fail("measured again"))
     assert build.encode(tmp_path / "clips", **arguments) == 0
     monkeypatch.setattr(build.ladders, "disk_estimate", lambda *_: 10**18)
-    with pytest.raises(ValueError, match=r"need about 1000000000.0 GB but .* free; make room"):
+    with pytest.raises(ValueError, match=r"needs about \d+\.\d GB but .* free; make room"):
         build.encode(tmp_path / "clips", **arguments)
+
+
+def test_an_encoder_that_is_missing_is_named_once_and_the_others_go_on(
+    tmp_path: Path, ladder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("zoom", "zoom2"):
+        _clip(tmp_path / "clips" / f"{name}.mkv")
+    (tmp_path / "clips" / "broken.mp4").write_bytes(b"x")
+    present = ffmpeg.encoder_names() - {"libkvazaar"}
+    monkeypatch.setattr(ffmpeg, "encoder_names", lambda: present)
+    result = tmp_path / "result.json"
+    assert build.encode(tmp_path / "clips", ladder=ladder, root=tmp_path / "root", json=result) == 2
+    failures = json.loads(result.read_text())["failures"]
+    assert set(failures) == {"kvazaar", "broken"}
+    assert "was built without libkvazaar" in failures["kvazaar"]
+    assert len(read_manifest(tmp_path / "root" / "manifest.csv")) == 4
+
+
+def test_a_build_goes_on_only_with_its_own_settings(tmp_path: Path, ladder: Path) -> None:
+    _clip(tmp_path / "clips" / "zoom.mkv")
+    ladder.write_text(LADDER.replace(", kvazaar", ""))
+    assert build.encode(tmp_path / "clips", ladder=ladder, root=tmp_path / "root") == 0
+    ladder.write_text("# a remark\n" + ladder.read_text())
+    assert build.encode(tmp_path / "clips", ladder=ladder, root=tmp_path / "root") == 0
+    ladder.write_text(ladder.read_text().replace("[80, 200]", "[80, 300]"))
+    with pytest.raises(ValueError, match=r"root' was built with rungs=\[80.0, 200.0\]; use these settings"):
+        build.encode(tmp_path / "clips", ladder=ladder, root=tmp_path / "root")
+
+
+def _finished(root: Path) -> dict[str, tuple[str, int]]:
+    """Return the digest and the time of every video that has its card."""
+    videos = [root / "videos" / f"enc_res_{card.stem}.mp4" for card in (root / "encodes").glob("*.json")]
+    return {
+        path.name: (hashlib.md5(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in videos
+        if path.is_file()
+    }
+
+
+def test_a_killed_build_goes_on_to_the_same_files_and_makes_nothing_twice(tmp_path: Path, ladder: Path) -> None:
+    _clip(tmp_path / "clips" / "zoom.mkv")
+    ladder.write_text("encoders: [x264, x265, svt-av1, openh264]\npresets: [fast, medium]\nkbps: [80, 160]\n")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert build.encode(tmp_path / "clips", ladder=ladder, root=whole) == 0
+    options = ["--references", str(tmp_path / "clips"), "--ladder", str(ladder), "--root", str(killed)]
+    for count in (0, 7):  # before any encode is finished, and among them
+        with subprocess.Popen([sys.executable, "-m", "cvqa_models", "build", "encode", *options]) as process:
+            while not (killed / "videos").exists() or len(_finished(killed)) < count:
+                assert process.poll() is None
+                time.sleep(0.005)
+            process.kill()
+        before = _finished(killed)
+        assert len(before) < 16
+    assert build.encode(tmp_path / "clips", ladder=ladder, root=killed) == 0
+    after = _finished(killed)
+    assert {name: after[name] for name in before} == before
+    assert {name: digest for name, (digest, _) in after.items()} == {
+        name: digest for name, (digest, _) in _finished(whole).items()
+    }
+    assert sorted(path.name for path in (killed / "videos").iterdir()) == sorted(after)
+    assert (killed / "manifest.csv").read_bytes() == (whole / "manifest.csv").read_bytes()
 
 
 def test_encode_with_nothing_to_show_for(tmp_path: Path, ladder: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
+from cvqa_models.mistakes import innermost, sentence
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "build a small data set, train the flagship on it, evaluate and report"),
     "build mini": ("build:mini", "make the embedded data set with real encoders"),
@@ -67,14 +69,17 @@ def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
     Positional-only parameters are positional on the command line, all others are options; a list takes one or more
     words, a truth that is false by default takes none, and any other is followed by true or false. Help comes from the
     docstring.
+
+    Raises:
+        ValueError: If an option is unknown, missing, or of the wrong type.
     """
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser
 
     parameters = inspect.signature(function).parameters
     hints = get_type_hints(function)
     lists = {key: item for key in parameters if (item := _list_item(hints[key])) is not None}
     positional = [key for key, p in parameters.items() if p.kind is inspect.Parameter.POSITIONAL_ONLY]
-    parser = ArgumentParser(prog=f"cvqa {name}", description=inspect.getdoc(function))
+    parser = ArgumentParser(prog=f"cvqa {name}", description=inspect.getdoc(function), exit_on_error=False)
     for key in positional:
         if key in lists:
             parser.add_argument(key, nargs="+", type=lists[key])
@@ -89,7 +94,10 @@ def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
     for key in flags:
         parser.add_argument(f"--{key}", action="store_true")
     parser.add_function_arguments(function, as_positional=False, skip={*positional, *lists, *flags})
-    values = parser.instantiate(parser.parse_args([_underscored(word) for word in words])).as_dict()
+    try:
+        values = parser.instantiate(parser.parse_args([_underscored(word) for word in words])).as_dict()
+    except ArgumentError as error:
+        raise ValueError(f"{innermost(str(error))}; `cvqa {name} --help` lists the options.") from error
     words_given = [values.pop(key) for key in positional]
     return function(*words_given, **values)
 
@@ -118,8 +126,8 @@ def main() -> None:
     try:
         name, rest = find_command(words)
         code = call(name, load_command(name), rest)
-    except (ValueError, FileNotFoundError) as error:
-        sys.stderr.write(f"cvqa: {error}\n")
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"cvqa: {sentence(error)}\n")
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from jsonargparse import ArgumentError
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from cvqa_models.callbacks.prediction_writer import PredictionWriter
 from cvqa_models.data.datamodule import GroupDataModule
+from cvqa_models.mistakes import innermost, sentence
 from cvqa_models.models.checkpoint import model_config, read_checkpoint
 from cvqa_models.models.module import QualityModule
 
@@ -42,7 +44,10 @@ class TrainCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         words = args if isinstance(args, list) else sys.argv[1:]
-        self.config = parser.parse_args(_with_checkpoint_defaults(words))
+        try:
+            self.config = parser.parse_args(_with_checkpoint_defaults(words))
+        except ArgumentError as error:
+            raise ValueError(f"{innermost(str(error))}; correct it, or list the options with `--help`.") from error
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: the stock step lets a checkpoint overrule explicit arguments; see `parse_arguments`."""
@@ -127,6 +132,7 @@ def run_cli(args: list[str] | None = None) -> TrainCLI:
         seed_everything_default=0,
         save_config_callback=SaveTrainingConfig,
         save_config_kwargs={"overwrite": True},
+        parser_kwargs={name: {"exit_on_error": False} for name in TrainCLI.subcommands()} | {"exit_on_error": False},
         args=args,
     )
 
@@ -136,6 +142,6 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         run_cli()
-    except (ValueError, FileNotFoundError) as error:
-        sys.stderr.write(f"train.py: {error}\n")
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"train.py: {sentence(error)}\n")
         sys.exit(2)

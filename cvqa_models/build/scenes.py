@@ -26,6 +26,12 @@ PHOTOGRAPHS = {
     "palace": ("sklearn", "datasets/images/china.jpg"),
     "flower": ("sklearn", "datasets/images/flower.jpg"),
     "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+    "cameraman": ("skimage", "data/camera.png"),
+    "lawn": ("skimage", "data/grass.png"),
+    "gravel": ("skimage", "data/gravel.png"),
+    "bricks": ("skimage", "data/brick.png"),
+    "coins": ("skimage", "data/coins.png"),
+    "moon": ("skimage", "data/moon.png"),
 }
 
 
@@ -82,7 +88,7 @@ SCENES = (
     Scene("cat", "cat", Box(0.48, 0.48, 0.80), Box(0.54, 0.50, 0.75), shake=0.008, grain=2.0),
     Scene(
         "rocket", "rocket", Box(0.50, 0.50, 0.90), Box(0.50, 0.47, 0.90),
-        movers=(Mover("flower", 0.16, (0.1, 0.8), (1.6, 0.2)),),
+        movers=(Mover("moon", 0.16, (0.1, 0.8), (1.6, 0.2)),),
     ),
     Scene("galaxies", "galaxies", Box(0.40, 0.45, 0.60), Box(0.44, 0.47, 0.60)),
     Scene("motorcycle", "motorcycle", Box(0.42, 0.52, 0.70), Box(0.60, 0.52, 0.70), parallax=0.6),
@@ -91,8 +97,13 @@ SCENES = (
     Scene("retina", "retina", Box(0.50, 0.50, 0.62), Box(0.50, 0.50, 0.55), turn=25.0),
     Scene(
         "tissue", "tissue", Box(0.45, 0.40, 0.75), Box(0.52, 0.60, 0.75), shake=0.006,
-        movers=(Mover("coffee", 0.20, (1.7, 0.3), (0.2, 0.6)), Mover("cat", 0.12, (0.3, 0.1), (1.2, 0.9))),
+        movers=(Mover("coins", 0.20, (1.7, 0.3), (0.2, 0.6)), Mover("moon", 0.12, (0.3, 0.1), (1.2, 0.9))),
     ),
+    Scene("portrait", "portrait", Box(0.46, 0.36, 0.85), Box(0.48, 0.34, 0.60), grain=1.5),
+    Scene("cameraman", "cameraman", Box(0.40, 0.40, 0.80), Box(0.52, 0.35, 0.75), shake=0.004),
+    Scene("lawn", "lawn", Box(0.45, 0.50, 0.90), Box(0.55, 0.50, 0.80), parallax=0.4),
+    Scene("gravel", "gravel", Box(0.50, 0.45, 0.95), Box(0.50, 0.55, 0.95), turn=8.0),
+    Scene("bricks", "bricks", Box(0.40, 0.50, 0.70), Box(0.60, 0.50, 0.70), shake=0.006, grain=2.0),
 )  # fmt: skip
 
 

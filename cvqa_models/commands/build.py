@@ -36,12 +36,12 @@ def mini(
     references: Path | None = None,
     width: int = 320,
     height: int = 180,
-    seconds: float = 2.0,
+    seconds: float = 1.0,
     seed: int = 0,
     workers: int | None = None,
     json: Path | None = None,
 ) -> int:
-    """Build the embedded data set: ten references, six encoders, two presets, three rates, scores made from VMAF.
+    """Build the embedded data set: fifteen references, six encoders, two presets, three rates, scores made from VMAF.
 
     The table has CVQAD's columns; its scores are a proxy, not human opinion. A build that was interrupted goes on
     where it stopped. Exit code 2 if a video failed; the others are kept.

@@ -22,6 +22,7 @@ from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.files import sha256
 from cvqa_models.data.manifest import read_table_ids
+from cvqa_models.mistakes import innermost
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions, iter_clips
@@ -186,7 +187,7 @@ def build(config: list[Path]) -> tuple[QualityModule, GroupDataModule]:
     try:
         built = parser.instantiate(parser.parse_args([f"--config={path}" for path in config]))
     except ArgumentError as error:
-        raise ValueError(f"The configuration is not valid: {error}") from error
+        raise ValueError(f"The configuration is not valid: {innermost(str(error))}.") from error
     return built.model, built.data
 
 

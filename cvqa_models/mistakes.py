@@ -1,0 +1,42 @@
+"""A user's mistake as one sentence: what parsers and the system say at length, or without saying what to do."""
+
+from __future__ import annotations
+
+import re
+
+# What a nested message of jsonargparse holds beside the reason: alternatives that no one meant, and the whole value.
+_BESIDE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Expected a <class 'NoneType'>")
+
+
+def innermost(message: str) -> str:
+    """Return the reason at the bottom of a parser's nested message, after the key or class that it concerns."""
+    lines = [line for line in message.splitlines() if not _text(line).startswith(_BESIDE) and _text(line)]
+    reason = max(lines, key=_depth, default=message)
+    above = [line for line in lines[: lines.index(reason)] if line.endswith(":")] if lines else []
+    # A dotted key says more than the bare class above it, where the parser names both.
+    where = (
+        _text(above[-1])[:-1].replace("Problem with given class_path", "class_path").replace('"', "`") if above else ""
+    )
+    return f"{where}: {_text(reason)}" if where else _text(reason)
+
+
+def sentence(error: Exception) -> str:
+    """Return what a user is told of an error, on one line.
+
+    Args:
+        error: A mistake found by our own checks, or what the system said of a file.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        file = f"'{error.filename}'" if error.filename else "a file"
+        return (
+            f"{file} cannot be read or written ({error.strerror}); free space, or check the path and its permissions."
+        )
+    return re.sub(r"\s*\n\s*", " ", str(error).strip())
+
+
+def _text(line: str) -> str:
+    return line.strip(" -\t")
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip(" -"))

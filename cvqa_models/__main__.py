@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check:check", "decode every video and list the broken ones"),
     "extract": ("extract:extract", "compute and cache the features of frozen branches"),
     "score": ("score:score", "score any video files"),
+    "crossval": ("crossval:crossval", "cross-validate heads on cached features, with inner selection"),
     "evaluate": ("evaluate:evaluate", "the official group evaluation of predictions or metric tables"),
     "submit": ("submit:submit", "write a submission file from predictions"),
     "report": ("report:report", "a self-contained HTML report of a run"),

@@ -88,7 +88,9 @@ def evaluate(
     chosen = rows.names
     if BASELINE not in rows.names and not np.isnan(rows.bitrate).any():
         rows = rows.with_column(BASELINE, rows.bitrate)
-    result = _as_notebook(rows, thresholds) if as_notebook else _evaluate(rows, thresholds, constant, bootstrap, seed)
+    result = (
+        _as_notebook(rows, thresholds) if as_notebook else evaluate_rows(rows, thresholds, constant, bootstrap, seed)
+    )
     if table is not None:
         result = Evaluation(result.rows, {})
     for name, extra in extra_measures(rows, ladder, pairs).items():
@@ -143,8 +145,14 @@ def _read_weights(path: Path, names: list[str]) -> list[float]:
     return [share[name] for name in names]
 
 
-def _evaluate(rows: ScoreRows, thresholds: Thresholds, constant: Constant, bootstrap: int, seed: int) -> Evaluation:
-    """Return the evaluation by our rules, with intervals over references."""
+def evaluate_rows(
+    rows: ScoreRows, thresholds: Thresholds, constant: Constant = "zero", bootstrap: int = 2000, seed: int = 0
+) -> Evaluation:
+    """Return the evaluation by our rules, with intervals over references, and differences to the first column.
+
+    Raises:
+        ValueError: If no group is large enough for one of the coefficients.
+    """
     groups = group_table(rows.group, rows.mos, rows.scores)
     z, weight = fisher_z(groups, thresholds, constant)
     values = pooled(z, weight)

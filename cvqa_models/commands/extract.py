@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -17,12 +16,12 @@ from torch import Tensor
 
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.table import Table
+from cvqa_models.commands.configured import Configured
 from cvqa_models.data.csv_table import numbers, read_csv
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.files import sha256
 from cvqa_models.data.manifest import read_table_ids
-from cvqa_models.mistakes import innermost
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions, iter_clips
@@ -173,22 +172,7 @@ def build(config: list[Path]) -> tuple[QualityModule, GroupDataModule]:
         ValueError: If a key is unknown or a value has the wrong type.
         FileNotFoundError: If a file is not there.
     """
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    for path in config:
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no configuration '{path}'.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--config", action="config")
-    parser.add_subclass_arguments(QualityModule, "model", required=True)
-    parser.add_class_arguments(GroupDataModule, "data")
-    for name in ("trainer", "run", "seed_everything", "ckpt_path"):
-        parser.add_argument(f"--{name}", type=Any, default=None, help="belongs to `train.py`; not used here")
-    try:
-        built = parser.instantiate(parser.parse_args([f"--config={path}" for path in config]))
-    except ArgumentError as error:
-        raise ValueError(f"The configuration is not valid: {innermost(str(error))}.") from error
-    return built.model, built.data
+    return Configured(config).build()
 
 
 def parse_shard(shard: str | None) -> tuple[int, int]:

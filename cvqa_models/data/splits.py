@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,15 +20,17 @@ class Split:
         val: Share of the references in [0, 1) for validation, or their names.
         test: Share of the references in [0, 1) for testing, or their names.
         folds: Number of folds for cross-validation; the references of one fold are then the test set instead of `test`.
+            They hold about as many videos each: references are dealt out from the largest to the smallest.
         fold: Which fold, counted from 0.
-        seed: Seed of the draw; the same seed gives the same folds on every machine.
+        seed: Seed of the draw; the same seed gives the same folds on every machine. Null does not draw: references go
+            by their names.
     """
 
     val: float | list[str] = 0.2
     test: float | list[str] = 0.0
     folds: int | None = None
     fold: int = 0
-    seed: int = 0
+    seed: int | None = 0
 
     def __post_init__(self) -> None:
         for name in ("val", "test"):
@@ -63,11 +66,13 @@ def divide(records: Sequence[VideoRecord], split: Split) -> dict[str, list[Video
 def _assign(records: Sequence[VideoRecord], split: Split) -> dict[str, str]:
     """Return reference -> side for the references without a split of their own."""
     free = sorted({record.reference for record in records if not record.split})
-    shuffled = [free[index] for index in np.random.default_rng(split.seed).permutation(len(free))]
+    shuffled = free[::-1]
+    if split.seed is not None:
+        shuffled = [free[index] for index in np.random.default_rng(split.seed).permutation(len(free))]
     if split.folds is not None:
         if split.folds > len(free):
             raise ValueError(f"`folds` is {split.folds}, but there are only {len(free)} references; use fewer folds.")
-        test = shuffled[split.fold :: split.folds]
+        test = _deal(shuffled, records, split.folds)[split.fold]
     else:
         test = _choose("test", split.test, shuffled)
     rest = [name for name in shuffled if name not in set(test)]
@@ -76,6 +81,15 @@ def _assign(records: Sequence[VideoRecord], split: Split) -> dict[str, str]:
     sides.update(dict.fromkeys(val, "val"))
     sides.update(dict.fromkeys(test, "test"))
     return sides
+
+
+def _deal(references: list[str], records: Sequence[VideoRecord], folds: int) -> list[list[str]]:
+    """Return the references of each fold: the largest first, always to the fold with the fewest videos so far."""
+    size = Counter(record.reference for record in records)
+    dealt: list[list[str]] = [[] for _ in range(folds)]
+    for name in sorted(references, key=size.__getitem__, reverse=True):
+        min(dealt, key=lambda fold: sum(size[own] for own in fold)).append(name)
+    return dealt
 
 
 def _choose(name: str, share: float | list[str], candidates: list[str]) -> list[str]:

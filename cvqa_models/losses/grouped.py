@@ -101,17 +101,23 @@ class GroupLoss(nn.Module):
             dense = pad_groups(columns, group[used])
             # A padded row of one video would still be asked for pairs; at least two places make every shape legal.
             dense = nn.functional.pad(dense, (0, max(0, 2 - dense.shape[-1])))
-            value, valid = self._per_group(*dense)
+            value, valid = self.per_group(*dense)
             return value.sum() + 0 * pred.sum(), valid.sum()
 
-    def _per_group(self, pred: Tensor, mos: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and validity of each row of padded groups, shapes (G,) and (G,)."""
+    def per_group(self, pred: Tensor, mos: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and validity of groups that are padded with weight 0, shapes (..., G) both.
+
+        Args:
+            pred: Predicted scores, float32 or float64, shape (..., G, m) with m >= 2.
+            mos: Subjective scores, finite, same shape.
+            weight: Label weights, same shape.
+        """
         present = weight > 0
         size = present.sum(-1)
         highest = mos.masked_fill(~present, -torch.inf).amax(-1)
         lowest = mos.masked_fill(~present, torch.inf).amin(-1)
         valid = (size >= 2) & (highest > lowest)
-        value = pred.new_zeros(len(pred))
+        value = pred.new_zeros(pred.shape[:-1])
         for factor, term, smallest in self._terms.values():
             taught = valid & (size >= smallest)
             value = value + factor * torch.where(taught, term(pred, mos, weight), 0)

@@ -78,6 +78,9 @@ class QualityModule(pl.LightningModule, ABC):
     def score(self, features: dict[str, Tensor]) -> Tensor:
         """Return one score per video, float32, shape (B,), from tokens per branch, each of shape (B, N, D)."""
 
+    def fit_inputs(self, batches: Iterable[Batch]) -> None:
+        """Take what the inputs need from training videos before the first step; nothing by default."""
+
     def details(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return named extra scores per video, each of shape (B,); none by default."""
         return {}
@@ -119,6 +122,15 @@ class QualityModule(pl.LightningModule, ABC):
         parts = [batch.select(slice(start, start + step)) for start in range(0, len(batch), step)]
         tokens = [recompute(self.features, part, use_reentrant=False) for part in parts]
         return {name: torch.cat([part[name] for part in tokens]) for name in tokens[0]}
+
+    def on_train_start(self) -> None:
+        if self.trainer.ckpt_path is not None:
+            return  # a resumed run keeps what its checkpoint holds
+        # The data set, not the loader: every rank sees all training groups and gets the same statistics.
+        loader = self.trainer.train_dataloader
+        assert loader is not None
+        dataset = loader.dataset
+        self.fit_inputs(dataset[item].to(self.device) for item in range(len(dataset)))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         total, count = self.training_loss(self._features_for_training(batch), batch)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Pooling = Literal["mean", "mean_std", "attention"]
+Norm = Literal["layer", "standard"]
 
 
 class TemporalPool(nn.Module):
@@ -39,8 +40,39 @@ class TemporalPool(nn.Module):
         return tokens.mean(1)
 
 
+class Standardise(nn.Module):
+    """Shift and scale each feature by its mean and deviation over training videos, then cut it off (ours).
+
+    For measured values, each with a unit of its own, where `LayerNorm` over the values of one video has no meaning.
+    The statistics are buffers: a checkpoint holds them, and a score depends on no other video.
+
+    Args:
+        dim: Number of features.
+        limit: Largest absolute value that is passed on, in deviations.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, dim: int, limit: float = 5.0) -> None:
+        super().__init__()
+        self.limit = limit
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("deviation", torch.ones(dim))
+
+    def fit(self, x: Tensor) -> None:
+        """Take the statistics of training videos, shape (n, dim); a constant feature becomes 0."""
+        self.mean = x.mean(0)
+        self.deviation = x.std(0, correction=0)
+        self.deviation[self.deviation == 0] = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return standardised features, shape (B, dim)."""
+        return ((x - self.mean) / self.deviation).clamp(-self.limit, self.limit)
+
+
 class FCHead(nn.Module):
-    """Score a video from its branch vectors: LayerNorm per branch, linear, GELU, dropout, linear (ours).
+    """Score a video from its branch vectors: a norm per branch, linear, GELU, dropout, linear (ours).
 
     Each vector is normalised by itself, because raw widths and scales of branches differ by orders of magnitude and
     one norm over all of them would let the largest speak alone. No batch statistics: a score must not depend on
@@ -51,16 +83,32 @@ class FCHead(nn.Module):
         dims: Widths of the branch vectors, in the order in which they are given.
         hidden: Width of the hidden layer; None for a purely linear head.
         dropout: Probability of dropping a hidden unit, in [0, 1).
+        norm: `layer` normalises over the features of a video, `standard` each feature over training videos.
     """
 
-    def __init__(self, dims: list[int], hidden: int | None = 128, dropout: float = 0.1) -> None:
+    def __init__(self, dims: list[int], hidden: int | None = 128, dropout: float = 0.1, norm: Norm = "layer") -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in dims)
+        if norm not in ("layer", "standard"):
+            raise ValueError(f"`norm` is {norm!r}; expected 'layer' or 'standard'.")
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) if norm == "layer" else Standardise(dim) for dim in dims)
         if hidden is None:
             self.body: nn.Module = nn.Identity()
         else:
             self.body = nn.Sequential(nn.Linear(sum(dims), hidden), nn.GELU(), nn.Dropout(dropout))
         self.last = nn.Linear(sum(dims) if hidden is None else hidden, 1)
+
+    @torch.no_grad()
+    def fit(self, vectors: list[Tensor], mos: Tensor) -> None:
+        """Set the statistics of the inputs, and let scores start at the mean label.
+
+        Args:
+            vectors: One (n, D_i) tensor per branch, of training videos.
+            mos: Their subjective scores, shape (n,).
+        """
+        for norm, vector in zip(self.norms, vectors, strict=True):
+            if isinstance(norm, Standardise):
+                norm.fit(vector)
+        self.last.bias.fill_(float(mos.mean()))
 
     def forward(self, vectors: list[Tensor]) -> Tensor:
         """Return scores, float32, shape (B,), from one (B, D_i) tensor per branch."""

@@ -49,6 +49,25 @@ def test_every_reference_is_tested_in_exactly_one_fold() -> None:
     assert sorted(tested) == sorted(references(videos()))
 
 
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_folds_hold_about_as_many_videos(seed: int | None) -> None:
+    sizes = {"a": 9, "b": 9, "c": 6, "d": 5, "e": 4, "f": 3}  # two folds of 18 are possible
+    records = [VideoRecord(f"{name}{i}", None, name, name) for name, size in sizes.items() for i in range(size)]
+    tested = [divide(records, Split(folds=2, fold=fold, seed=seed, val=0.0))["test"] for fold in range(2)]
+    assert [len(side) for side in tested] == [18, 18]
+
+
+def test_a_null_seed_deals_as_scikit_learn_does() -> None:
+    model_selection = pytest.importorskip("sklearn.model_selection")
+    records = [VideoRecord(f"{r}_{i}", None, f"r{r:02}", f"r{r:02}") for r in range(14) for i in range(3 + r % 4)]
+    names = [record.reference for record in records]
+    theirs = [
+        {names[row] for row in test} for _, test in model_selection.GroupKFold(4).split(names, names, groups=names)
+    ]
+    ours = [references(divide(records, Split(folds=4, fold=fold, seed=None))["test"]) for fold in range(4)]
+    assert ours == theirs
+
+
 def test_a_split_of_the_table_is_kept() -> None:
     official = [VideoRecord("t", None, "set", "t", split="test"), VideoRecord("u", None, "set", "u", split="val")]
     sides = divide([*videos(), *official], Split(val=["r1"]))

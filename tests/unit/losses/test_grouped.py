@@ -157,6 +157,20 @@ def test_it_can_be_copied_to_other_processes() -> None:
         torch.testing.assert_close(twin(pred, mos, group), loss(pred, mos, group))
 
 
+def test_many_models_at_once_are_each_on_its_own() -> None:
+    pred, mos = torch.randn(3, 4, 6), torch.randn(4, 6).expand(3, 4, 6)
+    weight = torch.ones(3, 4, 6)
+    weight[1, 2] = 0  # the second model does not see the third group
+    loss = GroupLoss(**dict.fromkeys(TERMS, 1.0))
+    value, valid = loss.per_group(pred, mos, weight)
+    assert valid.sum(1).tolist() == [4, 3, 4]
+    for one in range(3):
+        rows = weight[one].flatten() > 0
+        group = torch.arange(4).repeat_interleave(6)[rows]
+        total, count = loss(pred[one].flatten()[rows], mos[one].flatten()[rows], group)
+        torch.testing.assert_close((total, count), (value[one].sum(), valid[one].sum()))
+
+
 def test_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"have shapes .*expected the same \(B,\)"):
         GroupLoss()(torch.zeros(3, 1), torch.zeros(3), torch.zeros(3))

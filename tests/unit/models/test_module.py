@@ -106,6 +106,27 @@ def test_training_moves_what_is_trained_and_nothing_else(tmp_path: Path) -> None
     assert moved == {name for name in before if not name.startswith("branches.fixed.")}
 
 
+def test_input_statistics_come_from_training_videos_and_lie_in_the_checkpoint(tmp_path: Path) -> None:
+    model = MultiBranch({"fixed": MeanColour(frozen=True, seed=1)}, GroupLoss(), hidden=None, norm="standard")
+    trainer = fit(model, tmp_path, epochs=1)
+    seen = torch.cat([model.features(make_batch(seed=seed))["fixed"].mean(1) for seed in (1, 2)])
+    torch.testing.assert_close(model.head.norms[0].mean, seen.mean(0))
+    torch.testing.assert_close(model.head.norms[0].deviation, seen.std(0, correction=0))
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    state = torch.load(tmp_path / "one.ckpt", weights_only=True)["state_dict"]
+    torch.testing.assert_close(state["head.norms.0.mean"], seen.mean(0))
+
+
+def test_input_statistics_leave_out_videos_without_label_or_weight() -> None:
+    model = MultiBranch({"fixed": MeanColour(frozen=True, seed=1)}, GroupLoss(), hidden=None, norm="standard")
+    batch = make_batch()
+    batch.weight[0], batch.mos[1] = 0, float("nan")
+    model.fit_inputs([batch])
+    used = model.features(batch)["fixed"].mean(1)[2:]
+    torch.testing.assert_close(model.head.norms[0].mean, used.mean(0))
+    assert model.head.last.bias.item() == pytest.approx(float(batch.mos[2:].mean()))
+
+
 def test_frozen_branch_stays_in_eval_mode() -> None:
     model = make_model().train()
     assert not model.branches["fixed"].training

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cvqa_models.nn.heads import FCHead, TemporalPool
+from cvqa_models.nn.heads import FCHead, Standardise, TemporalPool
 
 
 def tokens() -> torch.Tensor:
@@ -56,3 +56,29 @@ def test_a_score_does_not_depend_on_its_neighbours() -> None:
 def test_the_score_is_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert FCHead([4])([torch.randn(2, 4)]).dtype == torch.float32
+
+
+def test_standardised_features_are_numpys_and_cut_off() -> None:
+    x = torch.randn(200, 3) * torch.tensor([1.0, 50.0, 0.01]) + torch.tensor([0.0, 300.0, -2.0])
+    x[:, 2] = 7.0  # a constant column
+    layer = Standardise(3)
+    layer.fit(x)
+    z = layer(x).numpy()
+    column = x[:, 1].numpy().astype(float)
+    assert z[:, 1] == pytest.approx((column - column.mean()) / column.std(), abs=1e-3)
+    assert not z[:, 2].any()
+    assert layer(torch.full((1, 3), 1e6)).max() == 5
+    assert set(layer.state_dict()) == {"mean", "deviation"}
+
+
+def test_a_standard_head_starts_at_the_mean_label() -> None:
+    head = FCHead([2, 3], hidden=None, norm="standard")
+    vectors = [100 * torch.randn(50, 2) + 30, torch.rand(50, 3)]
+    mos = torch.rand(50) + 4
+    head.fit(vectors, mos)
+    torch.testing.assert_close(head(vectors).mean(), mos.mean())
+
+
+def test_unknown_norm_is_refused() -> None:
+    with pytest.raises(ValueError, match="`norm` is 'batch'; expected 'layer' or 'standard'"):
+        FCHead([4], norm="batch")  # type: ignore[arg-type]

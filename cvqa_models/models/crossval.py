@@ -1,0 +1,161 @@
+"""Nested cross-validation of a small model: every choice is made on videos that neither train nor test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cvqa_models.metrics.correlation import Floats
+from cvqa_models.metrics.group_score import Thresholds, fisher_z, group_table, pooled
+from cvqa_models.models.many import Fit, fit_many
+from cvqa_models.models.module import QualityModule
+from cvqa_models.types import Batch
+
+FITS_AT_ONCE = 32
+PARAMETERS_AT_ONCE = 30_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is tried in every fold.
+
+    Attributes:
+        decays: Weight decays.
+        steps: Most training steps.
+        every: Stride of the steps to choose from.
+        thresholds: Fewest videos with which a group counts in the evaluation.
+    """
+
+    decays: Sequence[float]
+    steps: int
+    every: int
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Out-of-fold scores of N videos by S seeds.
+
+    Attributes:
+        scores: At the chosen step and decay, divided by their spread inside training groups; shape (N, S).
+        last: The same at the last step with the chosen decay, shape (N, S).
+        decay: Chosen decay of each fold.
+        step: Chosen number of steps of each fold.
+        inner: Group result on which each fold's choice was made, mean over seeds.
+        results: SROCC, PLCC, KROCC and result of each seed, shape (4, S).
+        last_results: The same of `last`.
+    """
+
+    scores: Floats
+    last: Floats
+    decay: list[float]
+    step: list[int]
+    inner: list[float]
+    results: Floats
+    last_results: Floats
+
+
+def cross_validate(
+    models: Sequence[QualityModule],
+    batch: Batch,
+    fold: NDArray[np.int64],
+    plan: Plan,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Outcome:
+    """Return out-of-fold scores of every video, with decay and step chosen without the fold that is scored.
+
+    For a fold F, each other fold is scored by models trained without it and without F; the decay and step with the best
+    group result over all of these scores, mean over seeds, train the models that score F. A model without folds F and
+    G serves the choices of both.
+
+    Args:
+        models: One freshly initialised model per seed, all of one configuration.
+        batch: All videos, labelled, with cached features of every branch.
+        fold: Fold of each video, numbers from 0, shape (N,).
+        plan: What is tried.
+        progress: Called with the number of fits done and in all.
+
+    Raises:
+        ValueError: If the training videos of a fold have no group whose labels differ.
+    """
+    folds = range(int(fold.max()) + 1)
+    without = torch.from_numpy(fold)
+    inner = [
+        Fit(model, (without != a) & (without != b), decay)
+        for a, b in combinations(folds, 2)
+        for model in models
+        for decay in plan.decays
+    ]
+    total = len(inner) + len(folds) * len(models)
+    recorded = _fit(inner, batch, plan, lambda done: progress(done, total))
+    shape = (len(models), len(plan.decays), plan.steps // plan.every, len(fold))
+    pairs = dict(zip(combinations(folds, 2), recorded.reshape(-1, *shape), strict=True))
+    choices = []
+    for own in folds:
+        held = np.zeros(shape)
+        for pair, scores in pairs.items():
+            if own in pair:
+                other = pair[0] if pair[1] == own else pair[1]
+                held[..., fold == other] = scores[..., fold == other]
+        choices.append(_best(batch, held, fold != own, plan.thresholds))
+    final = [Fit(model, without != own, plan.decays[choices[own][1]]) for own in folds for model in models]
+    recorded = _fit(final, batch, plan, lambda done: progress(len(inner) + done, total))
+    scores = np.zeros((2, len(fold), len(models)))
+    for own, by_seed in zip(folds, recorded.reshape(len(folds), *shape[:1], *shape[2:]), strict=True):
+        for place, step in enumerate((choices[own][2], -1)):
+            at = by_seed[:, step]
+            spread = _spread(at[:, fold != own], batch.group.numpy()[fold != own])
+            scores[place][fold == own] = (at[:, fold == own] / spread[:, None]).T
+    group, mos = batch.group_name, batch.mos.numpy().astype(np.float64)
+    return Outcome(
+        scores=scores[0],
+        last=scores[1],
+        decay=[plan.decays[decay] for _, decay, _ in choices],
+        step=[plan.every * (step + 1) for *_, step in choices],
+        inner=[value for value, *_ in choices],
+        results=_results(group, mos, scores[0], plan.thresholds),
+        last_results=_results(group, mos, scores[1], plan.thresholds),
+    )
+
+
+def _fit(fits: list[Fit], batch: Batch, plan: Plan, progress: Callable[[int], None]) -> Floats:
+    """Return the scores of all fits, trained so many at once as memory and caches hold."""
+    parameters = sum(p.numel() for p in fits[0].model.parameters() if p.requires_grad)
+    size = max(1, min(FITS_AT_ONCE, PARAMETERS_AT_ONCE // parameters))
+    parts = []
+    for start in range(0, len(fits), size):
+        # Dropout draws from the generator; what it draws must not depend on what ran before.
+        torch.manual_seed(start)
+        scores = fit_many(fits[start : start + size], batch, steps=plan.steps, every=plan.every)
+        parts.append(scores.numpy())
+        progress(min(start + size, len(fits)))
+    return np.concatenate(parts)
+
+
+def _best(batch: Batch, scores: Floats, rows: NDArray[np.bool_], thresholds: Thresholds) -> tuple[float, int, int]:
+    """Return the best mean result over seeds, and its decay and step, from scores of shape (S, D, T, N)."""
+    group = [name for name, used in zip(batch.group_name, rows, strict=True) if used]
+    columns = scores[..., rows].reshape(-1, rows.sum()).T
+    results = _results(group, batch.mos.numpy()[rows].astype(np.float64), columns, thresholds)[-1]
+    mean = results.reshape(scores.shape[:-1]).mean(0)
+    decay, step = np.unravel_index(int(np.argmax(mean)), mean.shape)
+    return float(mean.max()), int(decay), int(step)
+
+
+def _results(group: Sequence[str], mos: Floats, scores: Floats, thresholds: Thresholds) -> Floats:
+    """Return SROCC, PLCC, KROCC and their mean of each column, shape (4, K)."""
+    table = group_table(group, mos, scores)
+    return pooled(*fisher_z(table, thresholds, "zero"))[:, 0]
+
+
+def _spread(scores: Floats, group: NDArray[np.int64]) -> Floats:
+    """Return the deviation inside groups of each seed's scores, shape (S,), from scores of shape (S, n); never 0."""
+    row, count = np.unique(group, return_inverse=True, return_counts=True)[1:]
+    sums = np.stack([np.bincount(row, weights=own) for own in scores])
+    spread: Floats = np.sqrt(((scores - (sums / count)[:, row]) ** 2).mean(1))
+    return np.where(spread > 0, spread, 1)

@@ -1,0 +1,78 @@
+"""Nested cross-validation: nothing that is scored has been seen, neither in training nor in a choice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cvqa_models.metrics.group_score import Thresholds, evaluate
+from cvqa_models.models.crossval import Outcome, Plan, cross_validate
+from cvqa_models.types import Batch
+from tests.unit.models.cached import model, planted
+
+PLAN = Plan([0.1, 2.0], steps=32, every=8, thresholds=Thresholds(3, 3, 3))
+
+
+def run(batch: Batch, fold: np.ndarray, plan: Plan = PLAN, seeds: int = 2) -> Outcome:
+    return cross_validate([model(seed=seed) for seed in range(seeds)], batch, fold, plan)
+
+
+@pytest.fixture
+def batch() -> Batch:
+    return planted()
+
+
+@pytest.fixture
+def fold(batch: Batch) -> np.ndarray:
+    return batch.group.numpy() % 3
+
+
+def test_a_planted_signal_is_found(batch: Batch, fold: np.ndarray) -> None:
+    found = run(batch, fold)
+    assert found.scores.shape == (len(batch), 2)
+    assert found.results[-1].min() > 0.85
+    assert set(found.decay) <= {0.1, 2.0}
+    assert set(found.step) <= {8, 16, 24, 32}
+    by_hand = evaluate(batch.group_name, batch.mos, found.scores[:, 1], thresholds=PLAN.thresholds)
+    assert found.results[:, 1] == pytest.approx([by_hand.srocc, by_hand.plcc, by_hand.krocc, by_hand.result])
+
+
+def test_labels_of_a_fold_change_none_of_its_scores(batch: Batch, fold: np.ndarray) -> None:
+    """Were a video's own fold used in training, in the choice of step and decay, or in the scale, this would fail."""
+    before = run(batch, fold)
+    changed = batch.mos.clone()
+    changed[fold == 1] = -changed[fold == 1]
+    batch.mos = changed
+    after = run(batch, fold)
+    np.testing.assert_array_equal(after.scores[fold == 1], before.scores[fold == 1])
+    assert (after.decay[1], after.step[1], after.inner[1]) == (before.decay[1], before.step[1], before.inner[1])
+    assert not np.allclose(after.scores[fold == 0], before.scores[fold == 0])
+
+
+def test_features_of_a_fold_change_no_other_scores_of_models_without_it(batch: Batch, fold: np.ndarray) -> None:
+    """Input statistics too come from training videos: a fold with absurd features leaves its own models as they are."""
+    before = run(batch, fold)
+    own = np.flatnonzero(fold == 2)
+    batch.features["table"][own[0]] = 1e6
+    after = run(batch, fold)
+    np.testing.assert_array_equal(after.scores[own[1:]], before.scores[own[1:]])
+
+
+def test_the_same_run_gives_the_same_numbers(batch: Batch, fold: np.ndarray) -> None:
+    np.testing.assert_array_equal(run(batch, fold).scores, run(batch, fold).scores)
+
+
+def test_the_choice_is_the_best_inner_result(batch: Batch, fold: np.ndarray) -> None:
+    """One step choice at a time: the free choice is the best of them, in every fold."""
+    free = run(batch, fold).inner
+    single = [
+        run(batch, fold, Plan([decay], steps=32, every=32, thresholds=PLAN.thresholds)).inner for decay in PLAN.decays
+    ]
+    assert all(best >= max(own) - 1e-12 for best, *own in zip(free, *single, strict=True))
+
+
+def test_progress_ends_at_the_number_of_fits(batch: Batch, fold: np.ndarray) -> None:
+    told: list[tuple[int, int]] = []
+    cross_validate([model()], batch, fold, PLAN, lambda done, total: told.append((done, total)))
+    assert told[-1] == (9, 9)  # three pairs with two decays, and three folds
+    assert [done for done, _ in told] == sorted(done for done, _ in told)

@@ -41,6 +41,11 @@ class TrainCLI(LightningCLI):
             default="runs/default",
             help="Folder of this run: configuration, logs, checkpoints, predictions.",
         )
+        parser.add_argument(
+            "--maps",
+            action="store_true",
+            help="With `predict`: also write the score maps of each video to RUN/maps/VIDEO_ID.safetensors.",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         words = args if isinstance(args, list) else sys.argv[1:]
@@ -78,7 +83,8 @@ class TrainCLI(LightningCLI):
         if config.get("enable_checkpointing") is not False:
             callbacks = [*callbacks, *checkpoints(run)]
         if self.subcommand == "predict":
-            callbacks = [*callbacks, PredictionWriter(run / "predictions.csv")]
+            maps = run / "maps" if self._get(self.config, "maps") else None
+            callbacks = [*callbacks, PredictionWriter(run / "predictions.csv", maps)]
         trainer = super()._instantiate_trainer(config, callbacks)
         assert isinstance(trainer, pl.Trainer)
         return trainer

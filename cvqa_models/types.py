@@ -115,12 +115,20 @@ class Batch:
 
 @dataclass
 class Prediction:
-    """The score of one video in one group; `details` holds per-branch scores or maps where a system has them.
+    """The score of one video in one group.
 
     Not frozen: Lightning walks through what a prediction step returns and refuses frozen records.
+
+    Attributes:
+        video_id: The video.
+        group: Its group.
+        score: Its score.
+        details: Scores of single branches, where a system has them.
+        maps: Scores of single moments and positions, float32 on the CPU, (T,) or (T, rows, columns), likewise.
     """
 
     video_id: str
     group: str
     score: float
     details: dict[str, float] = field(default_factory=dict)
+    maps: dict[str, Tensor] = field(default_factory=dict)

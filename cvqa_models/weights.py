@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import warnings
 import weakref
+import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,9 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of old formats and programs; the errors below say more
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, a file that several branches share takes memory once, and only for the tensors that they copy;
+            # the format before torch 1.6 cannot be mapped.
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"'{path}' is damaged or holds pickled code that would run on loading; "

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.branches.inputs import Normalise
+from cvqa_models.branches.inputs import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from cvqa_models.nn.convnext3d import ConvNeXt3D, inflate
 from cvqa_models.video.frames import Sampling, UniformClips
 from cvqa_models.video.pixels import Resize
@@ -54,7 +53,7 @@ class ConvNeXt3DMap(Branch):
         )
         super().__init__(view, dims[-1], frozen=frozen)
         self.net = ConvNeXt3D(depths=depths, dims=dims)
-        self.normalise = Normalise(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        self.normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
         if weights is not None:
             self._load(read(resolve(weights)))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.branches.inputs import Normalise
+from cvqa_models.branches.inputs import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from cvqa_models.nn.swin3d import Swin3D
 from cvqa_models.video.frames import Sampling, UniformClips
 from cvqa_models.video.pixels import Fragments
@@ -53,7 +52,7 @@ class Swin3DMap(Branch):
         pixels = Fragments(grid, patch, random=not frozen, sampling=sampling)
         super().__init__(View(Spliced(runs), pixels), net.dim, frozen=frozen)
         self.net = net
-        self.normalise = Normalise(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        self.normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
         if weights is not None:
             load_exact(self.net, weights, prefix="technical_backbone.")
 

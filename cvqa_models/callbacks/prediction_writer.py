@@ -1,4 +1,4 @@
-"""Predictions of all ranks in one CSV, each video once."""
+"""Predictions of all ranks in one CSV, each video once, and their score maps beside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch.distributed
 
+from cvqa_models.data.feature_store import write_maps
 from cvqa_models.data.submission import write_predictions
 from cvqa_models.types import Batch, Prediction
 
@@ -17,10 +18,12 @@ class PredictionWriter(pl.Callback):
 
     Args:
         path: CSV file; written whole or not at all.
+        maps: Folder for score maps, one file per video; None writes none.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, maps: Path | None = None) -> None:
         self.path = Path(path)
+        self.maps = maps
         self._rows: list[Prediction] = []
 
     def on_predict_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -36,6 +39,9 @@ class PredictionWriter(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         self._rows.extend(outputs)
+        if self.maps is not None:
+            for prediction in outputs:
+                write_maps(self.maps, prediction)
 
     def on_predict_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         parts: list[list[Prediction]] = [self._rows]

@@ -36,7 +36,7 @@ class Configured:
         self._parser.add_argument("--config", action="config")
         self._parser.add_subclass_arguments(QualityModule, "model", required=True)
         self._parser.add_class_arguments(GroupDataModule, "data")
-        for name in ("trainer", "run", "seed_everything", "ckpt_path"):
+        for name in ("trainer", "run", "maps", "seed_everything", "ckpt_path"):
             self._parser.add_argument(f"--{name}", type=Any, default=None, help="belongs to `train.py`; not used here")
         words = [f"--config={path}" for path in files]
         words += [f"--{key}={json.dumps(value)}" for key, value in (changes or {}).items()]

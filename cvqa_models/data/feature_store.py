@@ -1,4 +1,4 @@
-"""Cached features on disk: one file per branch and video, complete or not there."""
+"""Features and score maps on disk: one file per branch and video, complete or not there."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cvqa_models.data.atomic import write_bytes
+from cvqa_models.types import Prediction
 
 LONGEST_NAME = 200  # file systems allow 255 bytes, and a temporary name adds some
 
@@ -31,8 +32,8 @@ class FeatureStore:
         self.reading = reading
 
     def path(self, cache_key: str, video_id: str) -> Path:
-        """Return the file of a video's features; names are quoted, and long ones end in a digest."""
-        return self.root / _file_name(cache_key) / f"{_file_name(video_id)}.safetensors"
+        """Return the file of a video's features."""
+        return self.root / file_name(cache_key) / f"{file_name(video_id)}.safetensors"
 
     def has(self, cache_key: str, video_id: str) -> bool:
         """Return whether the features are there."""
@@ -104,7 +105,23 @@ def _load(path: Path) -> tuple[dict[str, object], Tensor]:
         raise ValueError(f"'{path}' is damaged or no feature file; remove it and run `cvqa extract` again.") from error
 
 
-def _file_name(name: str) -> str:
+def write_maps(folder: Path, prediction: Prediction) -> None:
+    """Write the score maps of a video as `<folder>/<video_id>.safetensors`: name -> float32, time first.
+
+    Raises:
+        ValueError: If the system has no score maps, or the folder cannot be written.
+    """
+    if not prediction.maps:
+        raise ValueError(
+            f"{prediction.video_id!r} was scored by a system without score maps; leave `--maps` out, or take one that "
+            "scores moments or positions, such as COVER, VSFA or the level scorers."
+        )
+    content = save({name: values.contiguous() for name, values in prediction.maps.items()})
+    write_bytes(folder / f"{file_name(prediction.video_id)}.safetensors", content)
+
+
+def file_name(name: str) -> str:
+    """Return `name` as a file may be called: quoted, and with a digest at its end where it is long."""
     quoted = quote(name, safe=" ()+,=@#!")
     if quoted.startswith("."):
         quoted = "%2E" + quoted[1:]

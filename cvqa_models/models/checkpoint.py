@@ -23,7 +23,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint '{path}'; `train.py fit` writes them to RUN/checkpoints.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, the state of the optimiser takes no memory where only the weights are copied.
+        mapped = zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
         raise ValueError(
             f"'{path}' holds pickled objects other than tensors and plain values, which could run code; expected a "
@@ -39,14 +41,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def model_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Return `class_path` and `init_args` of the model in a checkpoint; empty if it was built without a config.
 
-    Trained branches lose their `weights`: the checkpoint holds what they have become, so the file that they started
-    from need not be on this machine.
+    Trained branches and the head lose their `weights`: the checkpoint holds what they have become, so the file that
+    they started from need not be on this machine.
     """
     hparams = dict(checkpoint.get("hyper_parameters", {}))
     hparams.pop("_instantiator", None)
     class_path = hparams.pop("_class_path", None)
     if class_path is None:
         return {}
+    if "weights" in hparams:
+        hparams["weights"] = None
     return {"class_path": class_path, "init_args": _without_start_weights(hparams)}
 
 

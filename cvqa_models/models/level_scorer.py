@@ -58,7 +58,11 @@ class LevelScorer(QualityModule):
 
     def scores(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the score of each scorer in [0, 1], float32, (B,) each, from level logits (B, N, L)."""
-        return {name: expected_score(features[name]).mean(dim=1) for name in self.branches}
+        return {name: frames.mean(dim=1) for name, frames in self.maps(features).items()}
+
+    def maps(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the score of each frame by scorer, in [0, 1], float32, (B, N) each."""
+        return {name: expected_score(features[name]) for name in self.branches}
 
     def score(self, features: dict[str, Tensor]) -> Tensor:
         """Return the mean of the scorers' scores, in [0, 1], float32, shape (B,)."""

@@ -85,6 +85,10 @@ class QualityModule(pl.LightningModule, ABC):
         """Return named extra scores per video, each of shape (B,); none by default."""
         return {}
 
+    def maps(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return named scores of moments, (B, T), or of positions too, (B, T, rows, columns); none by default."""
+        return {}
+
     def each_branch(self) -> dict[str, Branch]:
         """Return the branches by name."""
         return {name: branch for name, branch in self.branches.items() if isinstance(branch, Branch)}
@@ -168,9 +172,16 @@ class QualityModule(pl.LightningModule, ABC):
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
         features = self.features(batch)
         scores = self.score(features).tolist()
-        columns = {name: values.tolist() for name, values in self.details(features).items()}
+        details = {name: values.tolist() for name, values in self.details(features).items()}
+        maps = {name: values.float().cpu() for name, values in self.maps(features).items()}
         return [
-            Prediction(video_id, group, score, {name: column[row] for name, column in columns.items()})
+            Prediction(
+                video_id,
+                group,
+                score,
+                details={name: values[row] for name, values in details.items()},
+                maps={name: values[row] for name, values in maps.items()},
+            )
             for row, (video_id, group, score) in enumerate(zip(batch.video_id, batch.group_name, scores, strict=True))
         ]
 

@@ -53,7 +53,11 @@ class VSFA(QualityModule):
 
     def score(self, features: dict[str, Tensor]) -> Tensor:
         """Return one score per video, float32, shape (B,), from tokens (B, N, 4096) of N frames."""
+        return self.maps(features)["quality"].mean(dim=1)
+
+    def maps(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return `quality`, that of each frame as a viewer remembers it, float32, (B, N); the score is its mean."""
         tokens = features["content"]
         # Scores of a group lie close together; half precision would merge them.
         with torch.autocast(tokens.device.type, enabled=False):
-            return subjective_pooling(self.head(tokens.float())).mean(dim=1)
+            return {"quality": subjective_pooling(self.head(tokens.float()))}

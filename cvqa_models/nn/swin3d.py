@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
+from torchvision.ops import StochasticDepth
 
 from cvqa_models.nn.pointwise import by_frames
 
@@ -144,7 +144,7 @@ class _Block(nn.Module):
         self.shift = shift
         self.norm1 = nn.LayerNorm(dim)
         self.attn = _WindowAttention(dim, heads, window, fragment_bias)
-        self.drop_path = DropPath(drop)
+        self.drop_path = StochasticDepth(drop, "row")
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = _Mlp(dim)
 

@@ -103,6 +103,7 @@ def test_scores_are_expected_levels_averaged_over_frames() -> None:
     logits = torch.full((1, 2, 5), -50.0)
     logits[0, 0, 0] = logits[0, 1, 1] = 50.0  # one frame is excellent, the other good
     torch.testing.assert_close(model.score({"lmm": logits}), torch.tensor([0.875]))
+    torch.testing.assert_close(model.maps({"lmm": logits})["lmm"], torch.tensor([[1.0, 0.75]]))
 
 
 def test_adapters_learn_and_the_base_stays(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def show(outcomes: Mapping[str, Outcome], evaluation: Evaluation) -> None:
             one = outcomes[name]
             cells = [f"{value:.4f}" for value in one.results.mean(1)]
             cells += [f"{one.results[-1].std(ddof=len(one.results[-1]) > 1):.4f}"]
-            cells += [f"{one.last_results[-1].mean():.4f}", f"{sum(one.inner) / len(one.inner):.4f}"]
+            cells += [f"{one.last_results[-1].mean():.4f}", f"{one.inner.mean():.4f}"]
         ci = row.ci.get("result")
         cells += [f"{row.score.result:.4f}", rf"\[{ci[0]:.4f}, {ci[1]:.4f}]" if ci else ""]
         gap = evaluation.paired.get(name)
@@ -51,9 +51,9 @@ def payload_of(outcomes: Mapping[str, Outcome], evaluation: Evaluation) -> dict[
             rows[name] |= {
                 "seeds": {metric: one.results[index].tolist() for index, metric in enumerate(ALL)},
                 "last_step": one.last_results[-1].tolist(),
-                "inner": one.inner,
-                "decay": one.decay,
-                "step": one.step,
+                "inner": one.inner.tolist(),
+                "decay": one.decay.tolist(),
+                "step": one.step.tolist(),
             }
     paired = {name: vars(gap) for name, gap in evaluation.paired.items()}
     content: dict[str, Any] = without_nan(

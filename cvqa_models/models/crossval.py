@@ -44,18 +44,18 @@ class Outcome:
     Attributes:
         scores: At the chosen step and decay, divided by their spread inside training groups; shape (N, S).
         last: The same at the last step with the chosen decay, shape (N, S).
-        decay: Chosen decay of each fold.
-        step: Chosen number of steps of each fold.
-        inner: Group result on which each fold's choice was made, mean over seeds.
+        decay: Chosen decay of each fold and seed, shape (F, S).
+        step: Chosen number of steps of each fold and seed, shape (F, S).
+        inner: Group result on which each choice was made, shape (F, S).
         results: SROCC, PLCC, KROCC and result of each seed, shape (4, S).
         last_results: The same of `last`.
     """
 
     scores: Floats
     last: Floats
-    decay: list[float]
-    step: list[int]
-    inner: list[float]
+    decay: Floats
+    step: NDArray[np.int64]
+    inner: Floats
     results: Floats
     last_results: Floats
 
@@ -70,8 +70,8 @@ def cross_validate(
     """Return out-of-fold scores of every video, with decay and step chosen without the fold that is scored.
 
     For a fold F, each other fold is scored by models trained without it and without F; the decay and step with the best
-    group result over all of these scores, mean over seeds, train the models that score F. A model without folds F and
-    G serves the choices of both.
+    group result over all of these scores train the model that scores F. Every seed is a run of its own, choices
+    included. A model without folds F and G serves the choices of both.
 
     Args:
         models: One freshly initialised model per seed, all of one configuration.
@@ -95,29 +95,30 @@ def cross_validate(
     recorded = _fit(inner, batch, plan, lambda done: progress(done, total))
     shape = (len(models), len(plan.decays), plan.steps // plan.every, len(fold))
     pairs = dict(zip(combinations(folds, 2), recorded.reshape(-1, *shape), strict=True))
-    choices = []
+    chosen = np.zeros((2, len(folds), len(models)), dtype=np.int64)
+    best = np.zeros((len(folds), len(models)))
     for own in folds:
         held = np.zeros(shape)
         for pair, scores in pairs.items():
             if own in pair:
                 other = pair[0] if pair[1] == own else pair[1]
                 held[..., fold == other] = scores[..., fold == other]
-        choices.append(_best(batch, held, fold != own, plan.thresholds))
-    final = [Fit(model, without != own, plan.decays[choices[own][1]]) for own in folds for model in models]
+        best[own], *chosen[:, own] = _best(batch, held, fold != own, plan.thresholds)
+    decay, step = np.asarray(plan.decays)[chosen[0]], chosen[1]
+    final = [Fit(model, without != own, decay[own, seed]) for own in folds for seed, model in enumerate(models)]
     recorded = _fit(final, batch, plan, lambda done: progress(len(inner) + done, total))
     scores = np.zeros((2, len(fold), len(models)))
     for own, by_seed in zip(folds, recorded.reshape(len(folds), *shape[:1], *shape[2:]), strict=True):
-        for place, step in enumerate((choices[own][2], -1)):
-            at = by_seed[:, step]
+        for place, at in enumerate((by_seed[range(len(models)), step[own]], by_seed[:, -1])):
             spread = _spread(at[:, fold != own], batch.group.numpy()[fold != own])
             scores[place][fold == own] = (at[:, fold == own] / spread[:, None]).T
     group, mos = batch.group_name, batch.mos.numpy().astype(np.float64)
     return Outcome(
         scores=scores[0],
         last=scores[1],
-        decay=[plan.decays[decay] for _, decay, _ in choices],
-        step=[plan.every * (step + 1) for *_, step in choices],
-        inner=[value for value, *_ in choices],
+        decay=decay,
+        step=plan.every * (step + 1),
+        inner=best,
         results=_results(group, mos, scores[0], plan.thresholds),
         last_results=_results(group, mos, scores[1], plan.thresholds),
     )
@@ -137,14 +138,16 @@ def _fit(fits: list[Fit], batch: Batch, plan: Plan, progress: Callable[[int], No
     return np.concatenate(parts)
 
 
-def _best(batch: Batch, scores: Floats, rows: NDArray[np.bool_], thresholds: Thresholds) -> tuple[float, int, int]:
-    """Return the best mean result over seeds, and its decay and step, from scores of shape (S, D, T, N)."""
+def _best(
+    batch: Batch, scores: Floats, rows: NDArray[np.bool_], thresholds: Thresholds
+) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the best result of each seed, and its decay and step, shape (S,) each, from scores (S, D, T, N)."""
     group = [name for name, used in zip(batch.group_name, rows, strict=True) if used]
     columns = scores[..., rows].reshape(-1, rows.sum()).T
     results = _results(group, batch.mos.numpy()[rows].astype(np.float64), columns, thresholds)[-1]
-    mean = results.reshape(scores.shape[:-1]).mean(0)
-    decay, step = np.unravel_index(int(np.argmax(mean)), mean.shape)
-    return float(mean.max()), int(decay), int(step)
+    by_seed = results.reshape(len(scores), -1)
+    decay, step = np.unravel_index(by_seed.argmax(1), scores.shape[1:3])
+    return by_seed.max(1), decay, step
 
 
 def _results(group: Sequence[str], mos: Floats, scores: Floats, thresholds: Thresholds) -> Floats:

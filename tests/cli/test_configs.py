@@ -14,8 +14,8 @@ from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.models.module import QualityModule
 
 ROOT = Path(__file__).resolve().parents[2]
-# A ladder of encodes is data of `cvqa build encode`, not a training configuration.
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "build")
+# A ladder of encodes and a list of variants are no training configurations.
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name not in ("build", "variants"))
 MODELS = sorted((ROOT / "configs" / "model").glob("*.yaml"))
 
 

@@ -75,7 +75,7 @@ def test_a_planted_signal_is_found_and_reported(table: Path, found: dict) -> Non
     row = found["rows"]["signal"]
     assert row["together"]["result"] > 0.85
     assert len(row["seeds"]["result"]) == len(row["last_step"]) == 2
-    assert len(row["decay"]) == len(row["step"]) == len(row["inner"]) == 3
+    assert np.shape(row["decay"]) == np.shape(row["step"]) == np.shape(row["inner"]) == (3, 2)
     low, high = row["together"]["ci"]["result"]
     assert low <= row["together"]["result"] <= high
     assert found["differences"]["mlp"]["value"] == pytest.approx(
@@ -101,7 +101,7 @@ def test_configurations_are_compared_and_share_a_data_file(table: Path, capsys: 
         **SMALL,  # type: ignore[arg-type]
     )
     assert list(found["rows"]) == ["model", "other", "mean of all"]
-    assert set(found["rows"]["model"]["decay"]) == {0.1}
+    assert found["rows"]["model"]["decay"] == [[0.1, 0.1]] * 3
     assert "108 videos in 18 groups, all out of fold" in capsys.readouterr().out
 
 

@@ -31,8 +31,8 @@ def test_a_planted_signal_is_found(batch: Batch, fold: np.ndarray) -> None:
     found = run(batch, fold)
     assert found.scores.shape == (len(batch), 2)
     assert found.results[-1].min() > 0.85
-    assert set(found.decay) <= {0.1, 2.0}
-    assert set(found.step) <= {8, 16, 24, 32}
+    assert set(found.decay.flat) <= {0.1, 2.0}
+    assert set(found.step.flat) <= {8, 16, 24, 32}
     by_hand = evaluate(batch.group_name, batch.mos, found.scores[:, 1], thresholds=PLAN.thresholds)
     assert found.results[:, 1] == pytest.approx([by_hand.srocc, by_hand.plcc, by_hand.krocc, by_hand.result])
 
@@ -45,7 +45,8 @@ def test_labels_of_a_fold_change_none_of_its_scores(batch: Batch, fold: np.ndarr
     batch.mos = changed
     after = run(batch, fold)
     np.testing.assert_array_equal(after.scores[fold == 1], before.scores[fold == 1])
-    assert (after.decay[1], after.step[1], after.inner[1]) == (before.decay[1], before.step[1], before.inner[1])
+    for name in ("decay", "step", "inner"):
+        np.testing.assert_array_equal(getattr(after, name)[1], getattr(before, name)[1])
     assert not np.allclose(after.scores[fold == 0], before.scores[fold == 0])
 
 
@@ -63,12 +64,12 @@ def test_the_same_run_gives_the_same_numbers(batch: Batch, fold: np.ndarray) -> 
 
 
 def test_the_choice_is_the_best_inner_result(batch: Batch, fold: np.ndarray) -> None:
-    """One step choice at a time: the free choice is the best of them, in every fold."""
+    """The free choice is no worse than any single one, for every fold and seed."""
     free = run(batch, fold).inner
     single = [
         run(batch, fold, Plan([decay], steps=32, every=32, thresholds=PLAN.thresholds)).inner for decay in PLAN.decays
     ]
-    assert all(best >= max(own) - 1e-12 for best, *own in zip(free, *single, strict=True))
+    assert (free >= np.max(single, axis=0) - 1e-12).all()
 
 
 def test_progress_ends_at_the_number_of_fits(batch: Batch, fold: np.ndarray) -> None:

@@ -19,6 +19,14 @@ def test_mean_and_deviation_are_numpys() -> None:
     assert pooled[:, 4:] == pytest.approx(x.numpy().std(1), abs=1e-6)
 
 
+def test_tokens_that_do_not_vary_have_no_spread_and_a_finite_gradient() -> None:
+    x = torch.ones(2, 3, 4, requires_grad=True)
+    pooled = TemporalPool(4, "mean_std")(x)
+    pooled.sum().backward()
+    assert not pooled[:, 4:].any()
+    torch.testing.assert_close(x.grad, torch.full_like(x, 1 / 3))
+
+
 def test_attention_starts_as_the_mean_and_learns_to_prefer_a_token() -> None:
     pool = TemporalPool(4, "attention")
     torch.testing.assert_close(pool(tokens()), tokens().mean(1))

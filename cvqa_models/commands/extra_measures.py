@@ -9,7 +9,7 @@ import numpy as np
 from cvqa_models.commands.score_rows import ScoreRows
 from cvqa_models.data.csv_table import numbers, read_csv
 from cvqa_models.metrics.correlation import Floats, coefficients
-from cvqa_models.metrics.ladder import ladder_order, rate_alignment
+from cvqa_models.metrics.ladder import ladder_order, rate_errors
 from cvqa_models.metrics.pairs import pair_accuracy
 
 
@@ -43,16 +43,22 @@ def _ladder_measures(rows: ScoreRows, score: Floats) -> dict[str, float]:
     order = ladder_order(rows.ladder, rows.bitrate, score)
     if order.share < 0.5:
         score = -score
-    kinds = [f"{record.codec}/{record.preset}" for record in rows.records]
+    kinds = np.array([f"{record.codec}/{record.preset}" for record in rows.records])
+    rungs, errors = rate_errors(rows.group, rows.ladder, rows.bitrate, rows.mos, score)
     measures = {
         "ladder_order": ladder_order(rows.ladder, rows.bitrate, score).share,
-        "rate_error_log2": rate_alignment(rows.group, rows.ladder, rows.bitrate, rows.mos, score).error,
+        "rate_error_log2": _mean(errors),
     }
-    for kind in sorted(set(kinds)):
-        inside = np.array([own == kind for own in kinds])
+    for kind in np.unique(kinds).tolist():
+        inside = kinds == kind
         ladders = [name for name, keep in zip(rows.ladder, inside, strict=True) if keep]
         measures[f"ladder_order {kind}"] = ladder_order(ladders, rows.bitrate[inside], score[inside]).share
+        measures[f"rate_error_log2 {kind}"] = _mean(errors[kinds[rungs] == kind])
     return measures
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _pair_measures(rows: ScoreRows, score: Floats, listed: dict[str, list[tuple[str, str, int]]]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cvqa_models.metrics.correlation import Floats
 
@@ -22,20 +23,6 @@ class LadderOrder:
     def share(self) -> float:
         """Share of right steps in [0, 1]; NaN without a step."""
         return self.right / self.steps if self.steps else float("nan")
-
-
-@dataclass(frozen=True)
-class RateAlignment:
-    """How far the bitrates that a metric calls equal are from those that people call equal.
-
-    Attributes:
-        error: Mean |log2| of the ratio of the two bitrates; 0 is perfect, 1 is a factor of two. NaN without a
-            comparison.
-        comparisons: Number of rungs for which both bitrates exist.
-    """
-
-    error: float
-    comparisons: int
 
 
 def ladder_order(ladder: Sequence[str], bitrate: Floats, score: Floats) -> LadderOrder:
@@ -54,15 +41,15 @@ def ladder_order(ladder: Sequence[str], bitrate: Floats, score: Floats) -> Ladde
     return LadderOrder(right, steps)
 
 
-def rate_alignment(
+def rate_errors(
     group: Sequence[str], ladder: Sequence[str], bitrate: Floats, mos: Floats, score: Floats
-) -> RateAlignment:
-    """Return how well bitrates at equal predicted quality agree with those at equal human quality.
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return how far bitrates at equal predicted quality are from those at equal human quality, in log2 of their ratio.
 
-    After the idea of LEHA-CVQAD's RDAE, defined here: for a rung of one ladder, the log2 bitrate at which another
-    ladder of the group reaches the same quality is read from that ladder's curve, once from the human scores and once
-    from the predicted ones; the error is their absolute difference. Curves are linear in log2 bitrate between rungs,
-    made monotone by a running maximum, and never extrapolated.
+    After the idea of LEHA-CVQAD's rate-distortion alignment, defined here: for a rung of one ladder, the log2 bitrate
+    at which another ladder of the group reaches the same quality is read from that ladder's curve, once from the human
+    scores and once from the predicted ones; the error is their absolute difference. 0 is perfect, 1 is a factor of
+    two. Curves are linear in log2 bitrate between rungs, made monotone by a running maximum, and never extrapolated.
 
     Args:
         group: Group of each video.
@@ -70,19 +57,25 @@ def rate_alignment(
         bitrate: Bitrates, any unit, shape (N,); NaN leaves a video out.
         mos: Subjective scores, shape (N,); NaN leaves a video out.
         score: Predicted scores, larger is better, shape (N,).
+
+    Returns:
+        Row of the rung and error of every comparison of a rung with another ladder for which both bitrates exist,
+        shapes (C,) and (C,).
     """
     names = np.asarray(group, dtype=np.str_)
     known = np.where(np.isnan(mos), np.nan, bitrate)
+    rows: list[int] = []
     errors: list[float] = []
     for name in np.unique(names):
         inside = np.flatnonzero(names == name)
-        ladders = [inside[rows] for rows in _ladders([ladder[index] for index in inside.tolist()], known[inside])]
+        ladders = [inside[own] for own in _ladders([ladder[index] for index in inside.tolist()], known[inside])]
         for one, other in permutations(ladders, 2):
-            human = _rate_at(mos[one], mos[other], known[other])
-            predicted = _rate_at(score[one], score[other], known[other])
-            gap = np.abs(human - predicted)
+            gap = np.abs(
+                _rate_at(mos[one], mos[other], known[other]) - _rate_at(score[one], score[other], known[other])
+            )
+            rows += one[~np.isnan(gap)].tolist()
             errors += gap[~np.isnan(gap)].tolist()
-    return RateAlignment(float(np.mean(errors)) if errors else float("nan"), len(errors))
+    return np.array(rows, dtype=np.int64), np.array(errors)
 
 
 def _ladders(ladder: Sequence[str], bitrate: Floats) -> Iterator[np.ndarray]:

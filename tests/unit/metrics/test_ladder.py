@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cvqa_models.metrics.ladder import ladder_order, rate_alignment
+from cvqa_models.metrics.ladder import ladder_order, rate_errors
 from cvqa_models.metrics.pairs import pair_accuracy
 
 LADDER = ["x264"] * 3 + ["vvc"] * 3
@@ -28,22 +28,23 @@ def test_order_skips_unknown_and_equal_bitrates() -> None:
 
 
 def test_equal_quality_means_equal_bitrates_for_the_same_curves() -> None:
-    found = rate_alignment(GROUP, LADDER, RATE, HUMAN, 10 * HUMAN + 3)
-    assert (found.error, found.comparisons) == (0, 6)
+    rows, errors = rate_errors(GROUP, LADDER, RATE, HUMAN, 10 * HUMAN + 3)
+    assert sorted(rows.tolist()) == [0, 1, 2, 3, 4, 5]
+    assert not errors.any()
 
 
 def test_a_metric_that_favours_one_encoder_by_a_rung_is_off_by_that_rate() -> None:
     # One rung is a factor of two here, so that a shift of one rung is an error of 1.
     shifted = HUMAN + np.array([1, 1, 1, 0, 0, 0])
-    found = rate_alignment(GROUP, LADDER, RATE, HUMAN, shifted)
-    assert found.error == pytest.approx(1)
-    assert found.comparisons == 4  # the ends would have to be extrapolated
+    rows, errors = rate_errors(GROUP, LADDER, RATE, HUMAN, shifted)
+    assert errors == pytest.approx([1, 1, 1, 1])
+    # The ends would have to be extrapolated: x264 at its best, vvc at its worst.
+    assert sorted(rows.tolist()) == [1, 2, 4, 5]
 
 
 def test_ladders_of_different_groups_are_not_compared() -> None:
-    found = rate_alignment(["one"] * 3 + ["two"] * 3, LADDER, RATE, HUMAN, HUMAN)
-    assert found.comparisons == 0
-    assert math.isnan(found.error)
+    rows, errors = rate_errors(["one"] * 3 + ["two"] * 3, LADDER, RATE, HUMAN, HUMAN)
+    assert (len(rows), len(errors)) == (0, 0)
 
 
 def test_pairs_are_won_by_the_higher_score_and_a_tie_by_the_first() -> None:

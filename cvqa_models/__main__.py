@@ -14,6 +14,7 @@ from cvqa_models.mistakes import innermost, sentence
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "build a small data set, train the flagship on it, evaluate and report"),
     "build mini": ("build:mini", "make the embedded data set with real encoders"),
+    "build levels": ("build:levels", "make training data of the compression level"),
     "build select": ("build:select", "choose references by spatial and temporal complexity"),
     "build encode": ("build:encode", "encode references over a ladder of encoders, presets and rates"),
     "build proxies": ("build:proxies", "measure VMAF, PSNR, SSIM and MS-SSIM of encoded videos"),
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "extract": ("extract:extract", "compute and cache the features of frozen branches"),
     "score": ("score:score", "score any video files"),
     "crossval": ("crossval:crossval", "cross-validate heads on cached features, with inner selection"),
+    "export": ("export:export", "write the weights of a checkpoint alone"),
     "evaluate": ("evaluate:evaluate", "the official group evaluation of predictions or metric tables"),
     "submit": ("submit:submit", "write a submission file from predictions"),
     "report": ("report:report", "a self-contained HTML report of a run"),

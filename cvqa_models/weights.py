@@ -76,6 +76,9 @@ PUBLISHED = {
     ),
 }
 
+# Name -> file of the weights that this project trained itself and keeps in its repository.
+SHIPPED = {"compression_level": "compression_level.safetensors"}
+
 
 def published(name: str) -> Published | None:
     """Return what `name` stands for: a row of `PUBLISHED`, or `timm/MODEL.TAG` for any model on timm's hub."""
@@ -91,7 +94,8 @@ def resolve(weights: str | Path) -> Path:
         FileNotFoundError: If there is none; the message says where the file comes from and which command fetches it.
     """
     known = published(str(weights))
-    relative = known.file if known else str(weights)
+    shipped = SHIPPED.get(str(weights))
+    relative = known.file if known else shipped or str(weights)
     given = os.environ.get("CVQA_WEIGHTS")
     folders = [Path(given), FOLDER] if given else [FOLDER]
     candidates = [Path(relative).expanduser(), *(folder / relative for folder in folders)]
@@ -102,6 +106,11 @@ def resolve(weights: str | Path) -> Path:
         raise FileNotFoundError(
             f"weights '{weights}' need the file '{candidates[-1]}', published at {known.url}; "
             f"fetch it with `cvqa systems --fetch {weights}` or set weights to null for an untrained network"
+        )
+    if shipped:
+        raise FileNotFoundError(
+            f"weights '{weights}' need the file '{candidates[-1]}', which comes with a clone of this project; copy "
+            f"checkpoints/{shipped} from there into a folder and set CVQA_WEIGHTS to that folder"
         )
     raise FileNotFoundError(
         f"weights '{weights}' are neither a file, nor a file in {' or '.join(map(str, folders))}, nor one of the names "

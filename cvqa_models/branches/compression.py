@@ -6,6 +6,7 @@ from einops import rearrange
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
+from cvqa_models.branches.compression_level import pretrained_key
 from cvqa_models.branches.inputs import Normalise, in_chunks
 from cvqa_models.nn.s3d import S3D
 from cvqa_models.video.frames import Chunks, Sampling
@@ -64,7 +65,7 @@ class Compression(Branch):
         self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         self.net = S3D(width=net_width, features=features)
         if weights is not None:
-            load_exact(self.net, weights, unused=LEVEL_AND_PROJECTION)
+            load_exact(self.net, weights, rename=pretrained_key, unused=LEVEL_AND_PROJECTION)
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return one token per second, shape (B, N, D), from `x` of shape (B, N, 3, 5, H, W)."""

@@ -6,9 +6,10 @@ from einops import rearrange
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
+from cvqa_models.branches.inputs import in_chunks
 from cvqa_models.nn.compression_level import CompressionLevelNet
 from cvqa_models.video.frames import UniformClips
-from cvqa_models.video.pixels import Fragments
+from cvqa_models.video.patches import NativePatches
 from cvqa_models.video.view import View
 from cvqa_models.weights import load_exact
 
@@ -17,8 +18,9 @@ class CompressionLevel(Branch):
     """Tokens of compression damage: one per pair of consecutive frames, from a grid of native patches (ours).
 
     Args:
-        weights: File or name of trained weights; null for an untrained network.
-        width: Channels of the network's first stage; `dim` is six times that.
+        weights: File or name of trained weights, such as `compression_level`, which ships with the project; null for
+            an untrained network.
+        width: Channels of the network's first stage; `dim` is six times that. The shipped network has 32.
         clips: Pairs of frames, spread evenly over the video.
         grid: Rows and columns of patches per frame.
         patch: Side of a patch in pixels.
@@ -30,21 +32,29 @@ class CompressionLevel(Branch):
         weights: str | None = None,
         *,
         width: int = 32,
-        clips: int = 4,
+        clips: int = 8,
         grid: tuple[int, int] = (3, 4),
         patch: int = 112,
         frozen: bool = False,
     ) -> None:
-        view = View(UniformClips(count=clips, length=2, stride=1), Fragments(grid, patch, random=not frozen))
+        random = not frozen
+        view = View(UniformClips(clips, 2, 1, random=random), NativePatches(grid, patch, random=random))
         super().__init__(view, 6 * width, frozen=frozen)
         self.patch = patch
         self.net = CompressionLevelNet(width)
         if weights is not None:
-            load_exact(self.net, weights)
+            load_exact(self.net, weights, rename=pretrained_key)
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Return the mean over patches of each clip, shape (B, N, D), from `x` of shape (B, N, C, 2, H, W)."""
-        b, n = x.shape[:2]
-        patches = rearrange(x, "b n c t (i p) (j q) -> (b n i j) c t p q", p=self.patch, q=self.patch)
-        tokens: Tensor = rearrange(self.net(patches), "(b n k) d -> b n k d", b=b, n=n).mean(2)
-        return tokens
+        """Return one token per clip, shape (B, N, D), from `x` of shape (B, N, C, 2, H, W)."""
+        return in_chunks(self._described, x, None if self.training else 1)
+
+    def _described(self, clips: Tensor) -> Tensor:
+        patches = rearrange(clips, "m c t (i p) (j q) -> m (i j) c t p q", p=self.patch, q=self.patch)
+        described: Tensor = self.net(patches)
+        return described
+
+
+def pretrained_key(key: str) -> str | None:
+    """Return the network's own name of a key in a pre-trained model, whose branch is `level`; None for its head."""
+    return None if key.startswith("head.") else key.removeprefix("branches.level.net.")

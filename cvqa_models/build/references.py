@@ -22,6 +22,7 @@ _LOSSLESS = ["-c:v", "utvideo", "-pred", "median", "-pix_fmt", "yuv420p", "-an"]
 _TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bicubic,format=yuv420p"
 # FFmpeg takes the tags of a stream from its frames, and passes over the output options of the same names.
 _TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+BT709 = f"{_TO_BT709},{_TAGS}"  # filters that turn RGB into limited-range BT.709, and say so
 
 _USUAL_RATES = [Fraction(rate) for rate in ("24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60")]
 _UNKNOWN_RATE = Fraction(25)
@@ -114,7 +115,7 @@ def prepare_clip(source: Path, folder: Path, *, width: int | None = None, second
         filters.append(f"scale={width}:-2:flags=bicubic+accurate_rnd+full_chroma_int")
     length = ["-t", str(seconds)] if seconds else []
     arguments = ["-i", str(source), "-map", "0:v:0", "-vf", ",".join(filters), *length]
-    return _write(source.stem, folder, fps, arguments)
+    return write_reference(source.stem, folder, fps, arguments)
 
 
 def shoot_scene(
@@ -125,8 +126,8 @@ def shoot_scene(
         return prepared
     frames = render(scene, height, width, round(seconds * fps), seed)
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "pipe:0"]
-    arguments = [*raw, "-vf", f"{_TO_BT709},{_TAGS}"]
-    return _write(scene.name, folder, Fraction(fps), arguments, (one.tobytes() for one in frames))
+    arguments = [*raw, "-vf", f"{BT709}"]
+    return write_reference(scene.name, folder, Fraction(fps), arguments, (one.tobytes() for one in frames))
 
 
 def _constant_rate(source: Path, facts: ffmpeg.VideoFacts) -> tuple[Fraction, list[str]]:
@@ -143,9 +144,10 @@ def _constant_rate(source: Path, facts: ffmpeg.VideoFacts) -> tuple[Fraction, li
     return fps, [f"fps={fps}"]
 
 
-def _write(
+def write_reference(
     name: str, folder: Path, fps: Fraction, arguments: Sequence[str | Path], frames: Iterable[bytes] = ()
 ) -> Reference:
+    """Return the reference that FFmpeg makes of `arguments`, written losslessly to `folder`."""
     with scratch(folder) as partial:
         target = partial / f"{name}.mkv"
         packets = ffmpeg.write([*arguments, "-r", str(fps), *_LOSSLESS], target, frames)

@@ -34,6 +34,8 @@ PHOTOGRAPHS = {
     "moon": ("skimage", "data/moon.png"),
 }
 
+_ENOUGH = (2560, 2560)  # pixels; a larger picture is reduced as it is read
+
 
 @dataclass(frozen=True)
 class Box:
@@ -60,7 +62,7 @@ class Scene:
 
     Attributes:
         name: Name of the reference.
-        photograph: Key of `PHOTOGRAPHS`.
+        photograph: Key of `PHOTOGRAPHS`, or the path of a picture.
         start: Field of view of the first frame.
         end: Field of view of the last frame.
         turn: Degrees that the camera turns about its axis in all.
@@ -68,6 +70,7 @@ class Scene:
         shake: Amplitude of the hand-held shake as a share of the picture's height.
         grain: Standard deviation of the film grain in 8-bit levels.
         movers: Discs in front of the photograph.
+        ripple: Amplitude of a wave through the picture, as of water, as a share of its height.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Scene:
     shake: float = 0.0
     grain: float = 0.0
     movers: tuple[Mover, ...] = ()
+    ripple: float = 0.0
 
 
 # From a nearly still, smooth picture to fast, detailed and grainy ones.
@@ -154,7 +158,7 @@ def render(scene: Scene, height: int, width: int, frames: int, seed: int = 0) ->
     for number in range(frames):
         time = number / max(frames - 1, 1)
         shake = scene.shake * np.sin(phases + number * np.array([0.9, 0.7, 0.31, 0.23])).reshape(2, 2).sum(0)
-        picture = _shoot(photograph, scene, time, shake, height, width)
+        picture = _shoot(photograph, scene, time, shake, height, width, 0.4 * number)
         for mover, disc in discs:
             _paste(picture, disc, mover, time)
         noisy = picture.numpy().transpose(1, 2, 0)
@@ -167,9 +171,17 @@ def _photograph(name: str) -> Tensor:
     """Return a photograph as float32 (3, H, W) in [0, 255]."""
     from PIL import Image
 
-    package, file = PHOTOGRAPHS[name]
-    with importlib.resources.as_file(importlib.resources.files(package) / file) as path, Image.open(path) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32)).permute(2, 0, 1)
+    if name in PHOTOGRAPHS:
+        package, file = PHOTOGRAPHS[name]
+        with importlib.resources.as_file(importlib.resources.files(package) / file) as path, Image.open(path) as image:
+            pixels = np.array(image.convert("RGB"), dtype=np.float32)
+    else:
+        with Image.open(name) as image:
+            image.draft("RGB", _ENOUGH)  # an eighth of the time for a large JPEG
+            picture = image.convert("RGB")
+            picture.thumbnail(_ENOUGH)
+            pixels = np.array(picture, dtype=np.float32)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def _largest(photograph: Tensor, height: int, width: int) -> float:
@@ -187,8 +199,10 @@ def _fitted(photograph: Tensor, scene: Scene, height: int, width: int) -> Tensor
     return F.interpolate(photograph[None], size, mode="bicubic", antialias=True, align_corners=False)[0]
 
 
-def _shoot(photograph: Tensor, scene: Scene, time: float, shake: NDArray, height: int, width: int) -> Tensor:
-    """Return what the camera sees at `time` in [0, 1], shape (3, height, width)."""
+def _shoot(
+    photograph: Tensor, scene: Scene, time: float, shake: NDArray, height: int, width: int, phase: float
+) -> Tensor:
+    """Return what the camera sees at `time` in [0, 1], shape (3, height, width); `phase` is that of the ripple."""
     rows, columns = photograph.shape[1:]
     x, y = (a + time * (b - a) for a, b in ((scene.start.x, scene.end.x), (scene.start.y, scene.end.y)))
     across = _largest(photograph, height, width) * scene.start.size ** (1 - time) * scene.end.size**time
@@ -199,6 +213,9 @@ def _shoot(photograph: Tensor, scene: Scene, time: float, shake: NDArray, height
     pan = (x - scene.start.x) * columns * scene.parallax
     sample_x = x * columns + math.cos(angle) * u - math.sin(angle) * v + shake[0] * down + 2 * pan * v / down
     sample_y = y * rows + math.sin(angle) * u + math.cos(angle) * v + shake[1] * down
+    if scene.ripple:
+        sample_x = sample_x + scene.ripple * down * torch.sin(phase + 25 * v / down)
+        sample_y = sample_y + scene.ripple * down * torch.sin(1.3 * phase + 18 * u / down)
     grid = torch.stack([2 * sample_x / columns - 1, 2 * sample_y / rows - 1], -1)
     picture = F.grid_sample(photograph[None], grid[None], "bicubic", "reflection", align_corners=False)[0]
     return picture.clamp(0, 255)

@@ -19,6 +19,7 @@ from cvqa_models.build.encode import Encode, encode_all, lossless_copy
 from cvqa_models.build.encoders import find_encoder
 from cvqa_models.build.files import clear_scratch, remember, write_csv, write_json
 from cvqa_models.build.jobs import run_jobs
+from cvqa_models.build.levels import build_levels
 from cvqa_models.build.mini import build_mini
 from cvqa_models.build.references import Reference, expect_clip, prepare_clip
 from cvqa_models.build.select import choose, measure_complexity, scatter
@@ -61,6 +62,34 @@ def mini(
         f"{built.num_videos} videos and their proxy scores: {built.labels}", highlight=False, soft_wrap=True
     )
     return _finish(built.failures, {"labels": str(built.labels), "videos": built.num_videos}, json)
+
+
+def levels(
+    root: Path,
+    *,
+    photographs: Path | None = None,
+    references: int = 300,
+    seed: int = 0,
+    workers: int | None = None,
+    json: Path | None = None,
+) -> int:
+    """Build training data of the compression level: random scenes in motion over random ladders, labelled with VMAF.
+
+    Photographs move, are filmed by a random camera (noise, blur, dark, bars, often compressed already), and are encoded
+    by three encoders at four qualities each. A group is a scene; splits go by photograph. A build that was interrupted
+    goes on where it stopped. Exit code 2 if a scene failed; the others are kept.
+
+    Args:
+        root: Folder of the data set; `manifest.csv` in it is what training reads.
+        photographs: Folder of photographs; those of installed packages by default, which are also the demo's.
+        references: Number of scenes; a larger one later goes on where a smaller one stopped.
+        seed: Of every draw.
+        workers: Scenes at a time; one per processor by default.
+        json: File for the result: manifest, failures.
+    """
+    manifest, failures = build_levels(root, photographs, references, seed, workers)
+    Console().print(f"Training data: {manifest}", highlight=False, soft_wrap=True)
+    return _finish(failures, {"manifest": str(manifest)}, json)
 
 
 def select(

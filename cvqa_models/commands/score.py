@@ -12,9 +12,11 @@ from typing import Literal
 import torch
 from rich.progress import track
 
+from cvqa_models.commands.timeline import Timeline, read_timeline, write_timelines
 from cvqa_models.data.dataset import load_batch
 from cvqa_models.data.feature_store import write_maps
 from cvqa_models.models.checkpoint import load_model
+from cvqa_models.models.compression_level import MEASURES, CompressionLevelModel, shipped_model
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import Prediction, VideoRecord
 from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
@@ -26,7 +28,8 @@ def score(
     videos: list[Path],
     /,
     *,
-    checkpoint: Path,
+    checkpoint: Path | None = None,
+    timeline: Path | None = None,
     decoder: Decoder = "auto",
     untagged: Untagged = "bt709",
     precision: Precision = "32-true",
@@ -34,13 +37,18 @@ def score(
     csv_file: Path | None = None,
     json: Path | None = None,
 ) -> None:
-    """Print `video,score` as CSV, one row per file, in the order given; scores compare between encodes of one source.
+    """Print a CSV with one row per file, in the order given.
 
-    Videos are scored one at a time, so that a score depends on nothing but the file, the checkpoint and the precision.
+    Without a checkpoint the column is `compression_level`: compression damage on VMAF's scale from 0 to 100 (100 is
+    clean), estimated from the pixels alone by the network that ships with the project. It is not human opinion. With
+    one the column is `score`, which compares between encodes of one source.
+
+    Videos are scored one at a time, so that a score depends on nothing but the file, the weights and the precision.
 
     Args:
         videos: Video files.
-        checkpoint: Checkpoint written by `train.py fit`.
+        checkpoint: Checkpoint written by `train.py fit`; the compression level that ships with the project by default.
+        timeline: Also write the compression level of every second to this file, `.csv` or `.json`.
         decoder: Decoding library.
         untagged: Colour matrix of streams of 720 lines and more that carry no tag.
         precision: Arithmetic, in Lightning's spelling. `bf16-mixed` runs matrix products in bfloat16, faster where the
@@ -58,20 +66,18 @@ def score(
     twice = [name for name in names if names.count(name) > 1]
     if maps is not None and twice:
         raise ValueError(f"{len(twice)} videos are called '{twice[0]}', and `--maps` would write one file for all.")
-    model = load_model(checkpoint)
+    model = shipped_model() if checkpoint is None else load_model(checkpoint)
     options = ReadOptions(decoder=decoder, untagged=untagged)
-    rows = []
-    for path in track(videos, "scoring", disable=not sys.stderr.isatty()):
-        prediction = score_video(model, path, options, precision)
-        rows.append({"video": prediction.video_id, "score": prediction.score, **prediction.details})
-        if maps is not None:
-            write_maps(maps, replace(prediction, video_id=path.name))
-    _write_csv(rows, sys.stdout)
-    if csv_file is not None:
-        with csv_file.open("w", newline="", encoding="utf-8") as file:
-            _write_csv(rows, file)
-    if json is not None:
-        json.write_text(json_format.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    shown = track(videos, "scoring", disable=not sys.stderr.isatty())
+    if timeline is not None:
+        timelines = {str(path): _timeline(model, path, options, precision) for path in shown}
+        rows: list[dict[str, object]] = [{"video": name, "compression_level": t.level} for name, t in timelines.items()]
+        write_timelines(timeline, timelines)
+    else:
+        rows = [_row(model, path, options, precision, maps) for path in shown]
+    _write(rows, csv_file, json)
+    if isinstance(model, CompressionLevelModel):
+        sys.stderr.write(f"compression_level measures {MEASURES}.\n")
 
 
 def score_video(model: QualityModule, path: Path, options: ReadOptions, precision: Precision = "32-true") -> Prediction:
@@ -84,6 +90,35 @@ def score_video(model: QualityModule, path: Path, options: ReadOptions, precisio
     batch = load_batch([record], model.demands, None, options)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         return model.predict_step(batch, 0)[0]
+
+
+def _timeline(model: QualityModule, path: Path, options: ReadOptions, precision: Precision) -> Timeline:
+    if not isinstance(model, CompressionLevelModel):
+        raise ValueError(
+            f"`timeline` needs a compression level, but the checkpoint holds a {type(model).__name__}; leave one out."
+        )
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+        return read_timeline(model, path, options)
+
+
+def _row(
+    model: QualityModule, path: Path, options: ReadOptions, precision: Precision, maps: Path | None
+) -> dict[str, object]:
+    prediction = score_video(model, path, options, precision)
+    if maps is not None:
+        write_maps(maps, replace(prediction, video_id=path.name))
+    column = "compression_level" if isinstance(model, CompressionLevelModel) else "score"
+    return {"video": prediction.video_id, column: prediction.score, **prediction.details}
+
+
+def _write(rows: list[dict[str, object]], csv_file: Path | None, json: Path | None) -> None:
+    _write_csv(rows, sys.stdout)
+    if csv_file is not None:
+        with csv_file.open("w", newline="", encoding="utf-8") as file:
+            _write_csv(rows, file)
+    if json is not None:
+        noted = [{**row, "measures": MEASURES} if "compression_level" in row else row for row in rows]
+        json.write_text(json_format.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_csv(rows: list[dict[str, object]], file: object) -> None:

@@ -42,6 +42,8 @@ class GroupDataModule(pl.LightningDataModule):
         timeout: Seconds after which a stuck worker ends the run.
         skip_broken: Whether videos that cannot be read are left out and counted instead of ending the run.
         seed: Seed of every random draw.
+        kept_draws: Keep the decoded views of so many training epochs, and of one validation, in memory and show them
+            again in turn, for data that is small and costly to decode; null decodes anew in each epoch.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class GroupDataModule(pl.LightningDataModule):
         timeout: float = 300.0,
         skip_broken: bool = False,
         seed: int = 0,
+        kept_draws: int | None = None,
     ) -> None:
         super().__init__()
         if videos_per_group is not None and videos_per_group < 2:
             raise ValueError(f"`videos_per_group` is {videos_per_group}; expected at least 2, since groups are ranked.")
-        for name, value in (("groups_per_batch", groups_per_batch), ("videos_per_chunk", videos_per_chunk)):
-            if value < 1:
+        counts = {"groups_per_batch": groups_per_batch, "videos_per_chunk": videos_per_chunk, "kept_draws": kept_draws}
+        for name, value in counts.items():
+            if value is not None and value < 1:
                 raise ValueError(f"`{name}` is {value}; expected at least 1.")
         self.source = source
         self.split = split
@@ -77,6 +81,7 @@ class GroupDataModule(pl.LightningDataModule):
         self.timeout = timeout
         self.skip_broken = skip_broken
         self.seed = seed
+        self.kept_draws = kept_draws
         self.datasets: dict[str, VideoDataset] = {}
 
     def records(self) -> dict[str, list[VideoRecord]]:
@@ -129,6 +134,8 @@ class GroupDataModule(pl.LightningDataModule):
             videos_per_item=self.videos_per_group if training else None,
             seed=self.seed if training else None,
             skip_broken=self.skip_broken,
+            # Evaluation shows the same views in every epoch.
+            kept_draws=self.kept_draws if training or self.kept_draws is None else 1,
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:

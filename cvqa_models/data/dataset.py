@@ -94,6 +94,8 @@ class VideoDataset(Dataset[Batch]):
         seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, video).
         skip_broken: Whether videos that cannot be read are left out of their item, and counted, instead of ending
             the run.
+        kept_draws: Keep the views of so many epochs in memory, and show them again in turn: each video is then
+            decoded so many times and no more. None draws anew in each epoch.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class VideoDataset(Dataset[Batch]):
         videos_per_item: int | None = None,
         seed: int | None = None,
         skip_broken: bool = False,
+        kept_draws: int | None = None,
     ) -> None:
         self.records = list(records)
         self.items = [list(rows) for rows in items]
@@ -116,6 +119,8 @@ class VideoDataset(Dataset[Batch]):
         self.videos_per_item = videos_per_item
         self.seed = seed
         self.skip_broken = skip_broken
+        self.kept_draws = kept_draws
+        self._kept: dict[tuple[int, int], Batch] = {}
         plan = plan_reading(records, demands, store)
         # A branch is either complete in the store or not used from it: never half of a data set.
         self.demands = {
@@ -155,6 +160,15 @@ class VideoDataset(Dataset[Batch]):
         return draw(rows or self.items[item], self.videos_per_item, np.random.default_rng((self.seed, epoch, item)))
 
     def _load(self, epoch: int, rows: Sequence[int]) -> Batch:
+        if self.kept_draws is None:
+            return self._read(epoch, rows)
+        keys = [(epoch % self.kept_draws, row) for row in rows]
+        for key in keys:
+            if key not in self._kept:
+                self._kept[key] = self._read(key[0], [key[1]])
+        return concatenate([self._kept[key] for key in keys])
+
+    def _read(self, epoch: int, rows: Sequence[int]) -> Batch:
         records = [self.records[row] for row in rows]
         return load_batch(records, self.demands, self.store, self.options, self._rngs(epoch, rows))
 

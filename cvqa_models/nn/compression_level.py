@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 # ITU-R BT.601 luma weights; the patches are gamma-coded RGB, and the network only needs some fixed luma.
 _LUMA = (0.299, 0.587, 0.114)
@@ -21,9 +22,13 @@ def _block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
 class CompressionLevelNet(nn.Module):
     """Features of compression damage from the luma of two consecutive frames.
 
-    Two input channels: the luma of the first frame, and the change to the second, which shows flicker, skipped blocks
-    and key-frame popping. Nothing is scaled before the first convolution, because block edges, ringing and lost grain
-    live at the scale of single pixels.
+    Three input channels: the luma of the first frame, what it has beyond its local mean, and the change to the second
+    frame, which shows flicker, skipped blocks and key-frame popping. The last two are compressed logarithmically, since
+    faint ringing and lost grain lie a hundredfold below edges and motion. Nothing is scaled before the first
+    convolution, because block edges live at the scale of single pixels.
+
+    Positions are pooled over all patches of a frame together, with learned weights: black bars and clear sky tell
+    nothing, as in VMAF, whose parts are sums over the picture.
 
     Args:
         width: Channels of the first stage; later stages have 1.5, 2 and 3 times as many.
@@ -34,23 +39,35 @@ class CompressionLevelNet(nn.Module):
         widths = [width, width * 3 // 2, width * 2, width * 3]
         self.dim = 2 * widths[-1]
         self.luma: Tensor
-        self.register_buffer("luma", torch.tensor(_LUMA).view(1, 3, 1, 1, 1), persistent=False)
+        self.register_buffer("luma", torch.tensor(_LUMA).view(3, 1, 1, 1), persistent=False)
+        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, stride=2, padding=1), nn.GELU())
         self.stages = nn.Sequential(
-            _block(2, widths[0], 2),
-            _block(widths[0], widths[1], 1),
-            _block(widths[1], widths[1], 2),
-            _block(widths[1], widths[2], 1),
-            _block(widths[2], widths[2], 2),
+            _block(widths[0], widths[1], 2),
+            _block(widths[1], widths[1], 1),
+            _block(widths[1], widths[2], 2),
+            _block(widths[2], widths[2], 1),
             _block(widths[2], widths[3], 1),
         )
+        self.weight = nn.Conv2d(widths[3], 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return one vector per patch, shape (B, `dim`): mean and deviation over space.
+        """Return one vector per frame pair, shape (M, `dim`): weighted mean and deviation over all its patches.
 
         Args:
-            x: RGB patches in [0, 255], any float or uint8, shape (B, 3, 2, H, W).
+            x: RGB patches in [0, 255], any float or uint8, shape (M, K, 3, 2, H, W): K patches of each pair.
         """
-        luma = (x.float() * self.luma).sum(1) / 64 - 2
-        pair = torch.stack([luma[:, 0], 2 * (luma[:, 1] - luma[:, 0])], dim=1)
-        maps = self.stages(pair).flatten(2)
-        return torch.cat([maps.mean(2), maps.std(2, correction=0)], dim=1)
+        count = len(x)
+        luma = (x.flatten(0, 1).float() * self.luma).sum(1)
+        first = luma[:, :1]
+        fine = first - F.avg_pool2d(first, 5, 1, 2, count_include_pad=False)
+        change = luma[:, 1:] - first
+        maps = self.stages(self.stem(torch.cat([first / 64 - 2, _faint(fine), _faint(change)], dim=1)))
+        weight = self.weight(maps).float().view(count, 1, -1).softmax(2)
+        maps = maps.float().unflatten(0, (count, -1)).transpose(1, 2).flatten(2)
+        mean = (weight * maps).sum(2)
+        spread = (weight * (maps - mean.unsqueeze(2)).square()).sum(2)
+        return torch.cat([mean, (spread + 1e-6).sqrt()], dim=1)
+
+
+def _faint(x: Tensor) -> Tensor:
+    return x.sign() * x.abs().log1p()

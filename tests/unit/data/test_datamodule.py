@@ -161,6 +161,7 @@ def test_workers_give_what_the_main_process_gives(tmp_path: Path) -> None:
     [
         ({"videos_per_group": 1}, "`videos_per_group` is 1; expected at least 2"),
         ({"groups_per_batch": 0}, "`groups_per_batch` is 0; expected at least 1"),
+        ({"kept_draws": 0}, "`kept_draws` is 0; expected at least 1"),
         ({"videos_per_chunk": 0}, "`videos_per_chunk` is 0; expected at least 1"),
     ],
 )

@@ -171,3 +171,17 @@ def test_broken_videos_are_left_out_and_counted_on_request(decoder: Decoder) -> 
     assert "v1.mp4" not in [path for path, _ in decoder.calls]
     with pytest.raises(ValueError, match="No video of group 'g1' could be read"):
         data[1]
+
+
+def test_kept_draws_come_again_without_another_decode(decoder: Decoder) -> None:
+    demands = {"a": Demand(RANDOM, None)}
+    kept, fresh = (
+        VideoDataset(RECORDS, [[0, 1, 2], [3, 4, 5]], demands, None, OPTIONS, seed=5, kept_draws=draws)
+        for draws in (2, None)
+    )
+    epochs = [kept[epoch, 1].views[RANDOM.key] for epoch in range(6)]
+    assert len(decoder.calls) == 6  # two draws of three videos
+    assert all(torch.equal(epochs[epoch], epochs[epoch % 2]) for epoch in range(6))
+    assert not torch.equal(epochs[0], epochs[1])
+    for epoch in range(2):
+        assert torch.equal(epochs[epoch], fresh[epoch, 1].views[RANDOM.key])

@@ -1,0 +1,263 @@
+"""Training data of the compression level: scenes in motion, each filmed by a camera of its own and over many ladders.
+
+The teacher sees what the student never will: the source. Its verdict is VMAF against the source as it came, so that
+damage which the source brought along does not count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cvqa_models.build import ffmpeg, pseudo_labels
+from cvqa_models.build.camera import Camera, random_camera
+from cvqa_models.build.encoders import Encoder, find_encoder
+from cvqa_models.build.files import clear_scratch, remember, scratch, write_json
+from cvqa_models.build.jobs import run_jobs
+from cvqa_models.build.overlays import captioned, drawing, sparkling
+from cvqa_models.build.references import BT709, Reference, load, write_reference
+from cvqa_models.build.scenes import PHOTOGRAPHS, Box, Mover, Scene, render
+from cvqa_models.data.manifest import write_manifest
+
+FRAMES = 30
+SIZES = ((384, 216), (384, 216), (320, 240), (240, 384))  # windows at native resolution of a picture of any size
+RATES = (24, 25, 30, 30, 50, 60)
+DRAWINGS = ("text", "shapes", "gradient")
+# Encoder -> speeds, lowest and highest CRF (or QP), how often. openh264 stays out: it tests what was never seen.
+LADDERS: dict[str, tuple[tuple[str, ...], int, int, float]] = {
+    "x264": (("ultrafast", "veryfast", "medium", "slower"), 20, 50, 0.28),
+    "x265": (("superfast", "fast", "medium"), 20, 50, 0.20),
+    "svt-av1": (("10", "8", "6"), 25, 63, 0.18),
+    "vp9": (("realtime8", "realtime6", "good5", "good4"), 25, 63, 0.14),
+    "vvenc": (("lightest", "light"), 22, 50, 0.10),
+    "kvazaar": (("ultrafast", "fast"), 22, 50, 0.06),
+    "libaom": (("8",), 25, 63, 0.04),
+}
+LADDERS_PER_SCENE = 3
+RUNGS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """One encode to make."""
+
+    encoder: str
+    speed: str
+    crf: float
+    deep: bool  # 10 bit
+
+
+@dataclasses.dataclass(frozen=True)
+class Take:
+    """All draws of one reference and of its encodes.
+
+    Attributes:
+        scene: What is to be seen.
+        reference: Content by which splits go: the photograph.
+        size: Columns and rows.
+        fps: Frames a second.
+        overlay: `caption`, `sparks` or nothing.
+        camera: How the source came to be.
+        rungs: Encodes to make.
+        seed: Of grain, shake and overlay.
+    """
+
+    scene: Scene
+    reference: str
+    size: tuple[int, int]
+    fps: int
+    overlay: str
+    camera: Camera
+    rungs: tuple[Rung, ...]
+    seed: int
+
+
+def build_levels(
+    root: Path, photographs: Path | None, references: int, seed: int = 0, workers: int | None = None
+) -> tuple[Path, dict[str, str]]:
+    """Build the training data under `root`, or go on with it, and return its manifest and the failures by name.
+
+    Args:
+        root: Folder of the data set.
+        photographs: Folder of pictures; None takes those of installed packages.
+        references: Number of scenes; a larger number later keeps those that are there.
+        seed: Of every draw.
+        workers: Scenes at a time; None for one per processor.
+
+    Raises:
+        FileNotFoundError: If `photographs` does not exist.
+        ValueError: If it holds no picture, `root` was built with other settings, or nothing could be built.
+    """
+    pictures = _pictures(photographs)
+    remember(root, {"photographs": sorted(pictures), "seed": seed})
+    for folder in ("videos", "references", "proxies"):
+        clear_scratch(root / folder)
+    takes = [plan(number, seed, pictures, root) for number in range(references)]
+    rows, failures = run_jobs({one.scene.name: partial(_make, one, root) for one in takes}, "Making scenes", workers)
+    if not rows:
+        raise ValueError("No scene could be made: " + "; ".join(list(failures.values())[:3]))
+    manifest = root / "manifest.csv"
+    write_manifest(manifest, pd.DataFrame([row for one in rows.values() for row in one]))
+    return manifest, failures
+
+
+def _pictures(folder: Path | None) -> dict[str, str]:
+    """Return name -> what a scene calls it, of the photographs in a folder or in installed packages."""
+    if folder is None:
+        return {name: name for name in PHOTOGRAPHS}
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder '{folder}'; give one with photographs.")
+    found = {path.stem: str(path) for path in sorted(folder.rglob("*")) if path.suffix.lower() in _PICTURES}
+    if not found:
+        raise ValueError(f"'{folder}' holds no photograph; expected {', '.join(_PICTURES)}.")
+    return found
+
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
+
+def plan(number: int, seed: int, pictures: Mapping[str, str], root: Path) -> Take:
+    """Return the draws of one scene; they depend on nothing but the arguments.
+
+    Args:
+        number: Which scene.
+        seed: Of the whole data set.
+        pictures: Name -> photograph, as scenes call it.
+        root: Folder of the data set; drawn pictures lie in `drawings/`.
+    """
+    rng = np.random.default_rng((seed, number))
+    reference = str(rng.choice(list(pictures)))
+    photograph = pictures[reference]
+    if rng.random() < 0.12:
+        reference = f"{rng.choice(DRAWINGS)}-{rng.integers(8)}"
+        photograph = str(root / "drawings" / f"{reference}.png")
+    scene = _scene(f"scene-{seed}-{number}", photograph, list(pictures.values()), rng)
+    size = SIZES[rng.integers(len(SIZES))]
+    overlay = str(rng.choice(["", "caption", "sparks"], p=(0.75, 0.15, 0.1)))
+    camera = random_camera(rng, FRAMES)
+    fps = int(rng.choice(RATES))
+    return Take(scene, reference, size, fps, overlay, camera, _rungs(rng), int(rng.integers(1 << 30)))
+
+
+def _scene(name: str, photograph: str, others: Sequence[str], rng: np.random.Generator) -> Scene:
+    """Return a scene between a still camera and a wild one, between the whole photograph and its single pixels."""
+
+    def box() -> Box:
+        return Box(rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8), 0.95 * 7 ** -rng.random())
+
+    def mover() -> Mover:
+        (ax, bx), (ay, by) = rng.uniform(0, 1.78, 2), rng.uniform(0, 1, 2)
+        return Mover(str(rng.choice(list(others))), rng.uniform(0.08, 0.3), (ax, ay), (bx, by))
+
+    start, far, speed = box(), box(), 0.5 * rng.choice([0, rng.beta(1, 3)], p=(0.3, 0.7))
+    end = Box(*(a + speed * (b - a) for a, b in zip(dataclasses.astuple(start), dataclasses.astuple(far), strict=True)))
+    return Scene(
+        name=name,
+        photograph=photograph,
+        start=start,
+        end=end,
+        turn=float(rng.choice([0, rng.uniform(-15, 15)], p=(0.8, 0.2))),
+        parallax=float(rng.choice([0, rng.uniform(0, 0.8)])),
+        shake=float(rng.choice([0, rng.uniform(0, 0.01)])),
+        grain=float(rng.choice([0, rng.uniform(0.5, 6)], p=(0.7, 0.3))),
+        movers=tuple(mover() for _ in range(rng.choice([0, 1, 2], p=(0.6, 0.25, 0.15)))),
+        ripple=float(rng.choice([0, rng.uniform(0.001, 0.008)], p=(0.75, 0.25))),
+    )
+
+
+def _rungs(rng: np.random.Generator) -> tuple[Rung, ...]:
+    names, shares = list(LADDERS), [share for *_, share in LADDERS.values()]
+    rungs = []
+    for name in rng.choice(names, LADDERS_PER_SCENE, replace=False, p=shares).tolist():
+        speeds, low, high, _ = LADDERS[name]
+        speed, deep = str(rng.choice(speeds)), name in ("x265", "svt-av1") and rng.random() < 0.3
+        places = (np.arange(RUNGS) + rng.uniform(0, 1, RUNGS)) / RUNGS
+        rungs += [Rung(name, speed, float(round(low + place * (high - low))), deep) for place in places]
+    return tuple(dict.fromkeys(rungs))
+
+
+def _make(take: Take, root: Path) -> list[dict[str, object]]:
+    """Return the rows of a scene: its encodes and the source itself, made unless they have been made before."""
+    name, card = take.scene.name, root / "scenes" / f"{take.scene.name}.json"
+    if card.is_file():
+        kept: list[dict[str, object]] = json.loads(card.read_text())
+        return kept
+    reference = load(root / "references", name) or _film(take, root)
+    source = {"codec": "", "preset": "", "path": reference.path}
+    videos = {f"{name}_source": source} | {
+        f"{name}_{rung.encoder}_{rung.speed}{'_10bit' if rung.deep else ''}_{rung.crf:g}": _encoded(
+            rung, reference, root
+        )
+        for rung in take.rungs
+    }
+    rows: list[dict[str, object]] = []
+    for video_id, facts in videos.items():
+        path = Path(str(facts["path"]))
+        values = pseudo_labels.measure(path, reference.path, root / "proxies" / f"{video_id}.json", (), every=2)
+        row = {**facts, "video_id": video_id, "path": str(path.relative_to(root)), "mos": round(values["vmaf"], 3)}
+        rows.append(row | {"reference": take.reference, "group": name})
+    write_json(card, rows)
+    return rows
+
+
+def _film(take: Take, root: Path) -> Reference:
+    """Return the source of a take: rendered, overlaid, and sent through its camera."""
+    _draw_picture(take.scene.photograph, root)
+    rng = np.random.default_rng(take.seed)
+    width, height = take.size
+    frames = render(take.scene, height, width, FRAMES, take.seed)
+    if take.overlay:
+        frames = (captioned if take.overlay == "caption" else sparkling)(frames, rng)
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(take.fps), "-i", "pipe:0"]
+    camera, pictures = take.camera, (one.tobytes() for one in frames)
+    developed = ",".join([BT709, *camera.before])
+    if not camera.encoder:
+        arguments = [*raw, "-vf", developed]
+        return write_reference(take.scene.name, root / "references", Fraction(take.fps), arguments, pictures)
+    encoder = find_encoder(camera.encoder)
+    assert encoder.crf
+    even = [max(2 * round(side * camera.scale / 2), 64) for side in take.size]
+    lossy = [*raw, "-vf", f"{developed},scale={even[0]}:{even[1]}:flags=bicubic"]
+    with scratch(root / "videos") as folder:
+        path = folder / "camera.mp4"
+        ffmpeg.write([*lossy, *encoder.arguments(camera.speed, encoder.crf, camera.crf)], path, pictures)
+        after = ",".join([f"scale={width}:{height}:flags=bicubic", *camera.after])
+        arguments = ["-r", str(take.fps), "-i", str(path), "-vf", after]
+        return write_reference(take.scene.name, root / "references", Fraction(take.fps), arguments)
+
+
+def _draw_picture(photograph: str, root: Path) -> None:
+    """Draw a picture that is not there yet, if `photograph` names one in the data set's own folder."""
+    path = Path(photograph)
+    if path.parent != root / "drawings" or path.is_file():
+        return
+    from PIL import Image
+
+    kind, number = path.stem.split("-")
+    with scratch(path.parent) as folder:
+        Image.fromarray(drawing(kind, 1200, np.random.default_rng(int(number)))).save(folder / path.name)
+        (folder / path.name).replace(path)
+
+
+def _encoded(rung: Rung, reference: Reference, root: Path) -> dict[str, object]:
+    encoder = _with_depth(find_encoder(rung.encoder), rung.deep)
+    assert encoder.crf
+    folder = root / "videos" / reference.name
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{rung.encoder}_{rung.speed}_{'10bit_' if rung.deep else ''}{rung.crf:g}.mp4"
+    arguments = [*reference.inputs, *encoder.arguments(rung.speed, encoder.crf, rung.crf)]
+    packets = ffmpeg.write(arguments, path)
+    kbps = 8 * sum(packets) / reference.seconds / 1000
+    return {"codec": rung.encoder, "preset": rung.speed, "path": path, "bitrate_kbps": round(kbps, 1)}
+
+
+def _with_depth(encoder: Encoder, deep: bool) -> Encoder:
+    options = tuple("yuv420p10le" if deep and word == "yuv420p" else word for word in encoder.options)
+    return dataclasses.replace(encoder, options=options)

@@ -1,0 +1,30 @@
+"""`cvqa export`: the weights of a checkpoint alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from cvqa_models.models.checkpoint import read_checkpoint
+
+
+def export(checkpoint: Path, /, *, out: Path) -> None:
+    """Write the weights of a checkpoint as safetensors, without its optimiser, configuration and paths.
+
+    Any config may name the file as `weights` of a branch of the same kind; the same weights give the same bytes.
+
+    Args:
+        checkpoint: Checkpoint written by `train.py fit`.
+        out: File to write, ending in `.safetensors`.
+    """
+    from safetensors.torch import save_file
+
+    if out.suffix != ".safetensors":
+        raise ValueError(f"`out` is '{out}'; expected a name that ends in .safetensors.")
+    state = read_checkpoint(checkpoint)["state_dict"]
+    partial = out.with_name(out.name + ".part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, partial)
+    partial.replace(out)
+    Console().print(f"{len(state)} tensors, {out.stat().st_size} bytes: {out}", highlight=False, soft_wrap=True)

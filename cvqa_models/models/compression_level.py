@@ -1,0 +1,63 @@
+"""The compression level: how much an encoder has damaged a video, on VMAF's scale, from its pixels alone."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from cvqa_models.branches.base import Branch
+from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.module import QualityModule, Recipe
+from cvqa_models.nn.heads import FCHead
+from cvqa_models.weights import load_exact
+
+SHIPPED = "compression_level"
+MEASURES = "compression damage on VMAF's scale from 0 to 100 (100 is clean), not human opinion"
+
+
+class CompressionLevelModel(QualityModule):
+    """Score each clip between 0 and 100, and average over time (ours).
+
+    It is trained on encodes made by `cvqa build levels`: labels are VMAF, so it says nothing about what people like in
+    a picture. Trained branches of quality systems start from its weights.
+
+    Args:
+        level: What sees the video.
+        loss: Group-wise loss; `mse` calibrates the scores to the labels' own scale.
+        recipe: How the model is optimised.
+        hidden: Width of the head's hidden layer.
+        weights: File or name of weights for the head; null to train it from scratch.
+    """
+
+    def __init__(
+        self,
+        level: Branch,
+        loss: GroupLoss,
+        *,
+        recipe: Recipe = Recipe(),  # noqa: B008 - frozen
+        hidden: int = 64,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__({"level": level}, loss, recipe)
+        self.head = FCHead([level.dim], hidden, dropout=0.0)
+        if weights is not None:
+            load_exact(self.head, weights, prefix="head.")
+
+    def levels(self, tokens: Tensor) -> Tensor:
+        """Return one level per clip, float32 in (0, 100), shape (B, N), from tokens of shape (B, N, D)."""
+        levels: Tensor = 100 * self.head([tokens.float().flatten(0, 1)]).sigmoid()
+        return levels.view(tokens.shape[:2])
+
+    def score(self, features: dict[str, Tensor]) -> Tensor:
+        """Return the mean level of each video, float32, shape (B,), from tokens (B, N, D)."""
+        return self.levels(features["level"]).mean(1)
+
+
+def shipped_model() -> CompressionLevelModel:
+    """Return the trained model that lies in `checkpoints/`, in eval mode.
+
+    Raises:
+        FileNotFoundError: If the file is not there, saying where it is to be found.
+    """
+    branch = CompressionLevel(SHIPPED, frozen=True)
+    return CompressionLevelModel(branch, GroupLoss(), weights=SHIPPED).eval()

@@ -1,0 +1,78 @@
+"""Pre-training of the compression level from nothing: data, training, weights, a branch that starts from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from cvqa_models.branches.compression import Compression
+from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.build import levels
+from cvqa_models.cli import run_cli
+from cvqa_models.commands.export import export
+from cvqa_models.commands.score import score
+
+PRETRAIN = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "FRAMES", 8)
+        patch.setattr(levels, "SIZES", ((160, 128),))
+        patch.setattr(levels, "LADDERS_PER_SCENE", 1)
+        patch.setattr(levels, "LADDERS", {"x264": (("ultrafast",), 20, 50, 1.0)})
+        return levels.build_levels(tmp_path_factory.mktemp("levels"), None, 4)[0]
+
+
+def fit(config: str, manifest: Path, run: Path, *more: str) -> Path:
+    run_cli(
+        [
+            "fit",
+            f"--config={PRETRAIN / config}",
+            f"--data.source.init_args.path={manifest}",
+            "--data.split.val=0.25",
+            "--trainer.accelerator=cpu",
+            "--trainer.max_epochs=1",
+            "--trainer.limit_train_batches=1",
+            "--trainer.limit_val_batches=1",
+            "--trainer.precision=32",
+            "--trainer.check_val_every_n_epoch=1",
+            "--trainer.log_every_n_steps=1",
+            "--trainer.enable_progress_bar=false",
+            "--trainer.enable_model_summary=false",
+            f"--run={run}",
+            *more,
+        ]
+    )
+    return run / "checkpoints" / "last.ckpt"
+
+
+def test_the_compact_network(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--model.level.init_args.width=8", "--model.level.init_args.patch=64"]
+    checkpoint = fit("compression_level.yaml", manifest, tmp_path / "run", *small)
+    log = pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")
+    assert log["val/plcc"].dropna().between(-1, 1).all()
+    export(checkpoint, out=tmp_path / "w.safetensors")
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    branch = CompressionLevel(str(tmp_path / "w.safetensors"), width=8)
+    assert torch.equal(branch.net.stem[0].weight, state["branches.level.net.stem.0.weight"])
+    video = next((manifest.parent / "videos").rglob("*.mp4"))
+    capsys.readouterr()
+    score([video], checkpoint=checkpoint)
+    assert capsys.readouterr().out.startswith("video,compression_level\n")
+
+
+def test_uvqs_network(manifest: Path, tmp_path: Path) -> None:
+    small = [
+        f"--model.level.init_args.{setting}" for setting in ("net_width=0.05", "features=4", "height=96", "width=224")
+    ]
+    few = ["--data.groups_per_batch=1", "--data.videos_per_group=3", "--data.videos_per_chunk=2"]
+    checkpoint = fit("compression_uvq.yaml", manifest, tmp_path / "run", *small, *few)
+    branch = Compression(str(checkpoint), net_width=0.05, features=4)
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert torch.equal(branch.net.final_conv3d.weight, state["branches.level.net.final_conv3d.weight"])
+    assert branch.dim == 4 * 16  # of a picture of 1280 x 720, whatever the patches of training were

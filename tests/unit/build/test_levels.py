@@ -1,0 +1,127 @@
+"""Training data of the compression level: real encodes of small scenes, labelled with VMAF."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cvqa_models.build import ffmpeg, levels
+from cvqa_models.build.camera import Camera, random_camera
+from cvqa_models.build.encoders import ENCODERS
+from cvqa_models.build.levels import build_levels, plan
+from cvqa_models.build.scenes import PHOTOGRAPHS
+from cvqa_models.commands import build
+from cvqa_models.data.manifest import read_manifest
+
+NAMES = {name: name for name in PHOTOGRAPHS}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenes of seconds, not minutes."""
+    monkeypatch.setattr(levels, "FRAMES", 10)
+    monkeypatch.setattr(levels, "SIZES", ((128, 96),))
+    monkeypatch.setattr(levels, "LADDERS_PER_SCENE", 2)
+    monkeypatch.setattr(levels, "RUNGS", 2)
+    ladders = {"x264": (("ultrafast",), 20, 50, 0.5), "x265": (("superfast",), 20, 50, 0.5)}
+    monkeypatch.setattr(levels, "LADDERS", ladders)
+
+
+def test_scenes_become_groups_with_vmaf_and_a_rerun_makes_nothing(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, result = tmp_path / "root", tmp_path / "result.json"
+    assert build.levels(root, references=2, workers=2, json=result) == 0
+    assert json.loads(result.read_text()) == {"manifest": str(root / "manifest.csv"), "failures": {}}
+    records = read_manifest(root / "manifest.csv")
+    assert len(records) == 10
+    assert all(Path(str(one.path)).is_file() for one in records)
+    table = pd.read_csv(root / "manifest.csv", keep_default_na=False)
+    for _, scene in table.groupby("group"):
+        assert len(set(scene["reference"])) == 1
+        assert scene["mos"].between(0, 100).all()
+        # The source itself is the best, and within a ladder the rung of the lower CRF is the better one.
+        source = scene["codec"] == ""
+        assert source.sum() == 1
+        assert scene.loc[source, "mos"].item() >= scene["mos"].max() - 0.5
+        assert set(scene.loc[~source, "codec"]) == {"x264", "x265"}
+        crf = scene["video_id"].str.rsplit("_", n=1).str[1]
+        for _, ladder in scene[~source].assign(crf=crf[~source].astype(float)).groupby("codec"):
+            assert ladder.sort_values("crf")["mos"].is_monotonic_decreasing
+
+    before = (root / "manifest.csv").read_bytes()
+    monkeypatch.setattr(ffmpeg, "write", lambda *_: pytest.fail("encoded again"))
+    build_levels(root, None, 2)
+    assert (root / "manifest.csv").read_bytes() == before
+
+
+def test_a_source_that_was_compressed_before_is_measured_against_itself(small: None, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scene = levels._scene("worn", "coffee", ["cat"], rng)
+    camera = Camera(("gblur=sigma=0.5",), "x264", "veryfast", 40.0, 0.5, ("unsharp=5:5:0.5",))
+    rungs = (levels.Rung("x265", "superfast", 20, True), levels.Rung("x264", "ultrafast", 48, False))
+    take = levels.Take(scene, "coffee", (128, 96), 25, "caption", camera, rungs, 1)
+    rows = {str(row["codec"]): row for row in levels._make(take, tmp_path)}
+    assert rows[""]["mos"] > 90
+    assert rows["x265"]["mos"] > rows["x264"]["mos"] + 15
+    assert ffmpeg.inspect(tmp_path / str(rows["x265"]["path"])).pixel_format == "yuv420p10le"
+    assert ffmpeg.inspect(tmp_path / str(rows["x264"]["path"])).pixel_format == "yuv420p"
+
+
+def test_a_plan_depends_on_its_number_and_seed_alone(tmp_path: Path) -> None:
+    assert plan(7, 0, NAMES, tmp_path) == plan(7, 0, NAMES, tmp_path)
+    assert plan(7, 0, NAMES, tmp_path) != plan(7, 1, NAMES, tmp_path)
+    assert plan(7, 0, NAMES, tmp_path) != plan(8, 0, NAMES, tmp_path)
+
+
+def test_plans_vary_and_leave_the_test_encoder_out(tmp_path: Path) -> None:
+    takes = [plan(number, 0, NAMES, tmp_path) for number in range(200)]
+    codecs = {rung.encoder for take in takes for rung in take.rungs}
+    assert codecs == set(levels.LADDERS)
+    assert "openh264" not in codecs
+    assert {take.overlay for take in takes} == {"", "caption", "sparks"}
+    assert {take.size for take in takes} == set(levels.SIZES)
+    assert 0.4 < np.mean([bool(take.camera.encoder) for take in takes]) < 0.7
+    assert any(take.scene.start == take.scene.end for take in takes)
+    assert any(rung.deep for take in takes for rung in take.rungs)
+    for take in takes:
+        for rung in take.rungs:
+            assert rung.speed in ENCODERS[rung.encoder].speeds
+
+
+def test_every_camera_filter_is_one_that_ffmpeg_takes(tmp_path: Path) -> None:
+    filters: dict[str, str] = {}
+    for seed in range(60):
+        camera = random_camera(np.random.default_rng(seed), 10)
+        filters |= {one.split("=")[0]: one for one in (*camera.before, *camera.after)}
+    assert len(filters) >= 9
+    source = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25", "-frames:v", "10", "-vf"]
+    packets = ffmpeg.write([*source, ",".join(["format=yuv420p", *filters.values()])], tmp_path / "all.mkv")
+    assert len(packets) == 10
+
+
+def test_photographs_come_from_a_folder(tmp_path: Path) -> None:
+    from PIL import Image
+
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*photos'; give one with photographs"):
+        build_levels(tmp_path / "root", tmp_path / "photos", 1)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ValueError, match=r"'.*photos' holds no photograph; expected \.jpg"):
+        build_levels(tmp_path / "root", tmp_path / "photos", 1)
+    Image.new("RGB", (300, 200), (9, 99, 199)).save(tmp_path / "photos" / "blue.png")
+    assert levels._pictures(tmp_path / "photos") == {"blue": str(tmp_path / "photos" / "blue.png")}
+
+
+def test_when_nothing_can_be_made_the_reason_is_said(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("the disk is full")
+
+    monkeypatch.setattr(levels, "_film", broken)
+    with pytest.raises(ValueError, match="No scene could be made: the disk is full"):
+        build_levels(tmp_path, None, 1)

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.commands.export import export
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.compression_level import CompressionLevelModel
+
+
+def test_the_weights_alone_come_out_and_load_into_a_branch(tmp_path: Path) -> None:
+    model = CompressionLevelModel(CompressionLevel(width=8), GroupLoss())
+    content = {"state_dict": model.state_dict(), "callbacks": {"dirpath": "/somewhere"}, "optimizer_states": [1]}
+    torch.save(content, tmp_path / "last.ckpt")
+    for name in ("a", "b"):
+        export(tmp_path / "last.ckpt", out=tmp_path / "new" / f"{name}.safetensors")
+    written = (tmp_path / "new" / "a.safetensors").read_bytes()
+    assert written == (tmp_path / "new" / "b.safetensors").read_bytes()
+    assert b"somewhere" not in written
+    for source in (tmp_path / "new" / "a.safetensors", tmp_path / "last.ckpt"):
+        branch = CompressionLevel(str(source), width=8)
+        for name, tensor in branch.net.state_dict().items():
+            assert torch.equal(tensor, model.state_dict()[f"branches.level.net.{name}"])
+
+
+def test_another_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"`out` is 'w\.pt'; expected a name that ends in \.safetensors"):
+        export(tmp_path / "last.ckpt", out=Path("w.pt"))

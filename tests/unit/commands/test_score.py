@@ -1,0 +1,89 @@
+"""`cvqa score` without a checkpoint: any video, at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cvqa_models.build import ffmpeg
+from cvqa_models.build.references import shoot_scene
+from cvqa_models.build.scenes import SCENES
+from cvqa_models.commands.score import score
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def encodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A photograph in motion for 2.4 s, from good to bad."""
+    folder = tmp_path_factory.mktemp("encodes")
+    source = shoot_scene(SCENES[6], folder, width=320, height=180, fps=25, seconds=2.4)
+    paths = []
+    for crf in (22, 38, 49):
+        paths.append(folder / f"palace {crf}.mp4")
+        ffmpeg.write([*source.inputs, "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf)], paths[-1])
+    return paths
+
+
+def test_a_better_encode_gets_a_higher_level(
+    encodes: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score(encodes, json=tmp_path / "levels.json")
+    out = capsys.readouterr()
+    rows = list(csv.DictReader(out.out.splitlines()))
+    assert list(rows[0]) == ["video", "compression_level"]
+    assert [row["video"] for row in rows] == [str(path) for path in encodes]
+    levels = [float(row["compression_level"]) for row in rows]
+    assert 100 > levels[0] > levels[1] > levels[2] > 0
+    assert levels[0] > levels[2] + 15
+    assert "not human opinion" in out.err
+    assert all("not human opinion" in row["measures"] for row in json.loads((tmp_path / "levels.json").read_text()))
+
+
+def test_two_processes_write_the_same_bytes(encodes: list[Path], tmp_path: Path) -> None:
+    outs = []
+    for threads in ("1", "2"):
+        command = [sys.executable, "-m", "cvqa_models", "score", *map(str, encodes[: int(threads)])]
+        command += ["--timeline", str(tmp_path / f"{threads}.csv")]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads}
+        done = subprocess.run(command, capture_output=True, check=True, env=environment, timeout=120)
+        outs.append((done.stdout.splitlines()[1], (tmp_path / f"{threads}.csv").read_bytes().splitlines()[:3]))
+    assert outs[0] == outs[1]
+
+
+def test_a_timeline_has_a_value_per_second_and_the_same_score(
+    encodes: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score(encodes[1:])
+    without = capsys.readouterr().out
+    score(encodes[1:], timeline=tmp_path / "seconds.csv")
+    assert capsys.readouterr().out == without
+    score(encodes[1:], timeline=tmp_path / "seconds.json")
+    with (tmp_path / "seconds.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["start"], row["end"]) for row in rows] == [("0.0", "1.2"), ("1.2", "2.4")] * 2
+    assert [row["video"] for row in rows] == [str(path) for path in encodes[1:] for _ in range(2)]
+    kept = json.loads((tmp_path / "seconds.json").read_text())
+    assert [str(row["compression_level"]) for row in kept] == [row["compression_level"] for row in rows]
+
+
+def test_a_fall_in_quality_shows_in_its_second(encodes: list[Path], tmp_path: Path) -> None:
+    both = tmp_path / "both.mp4"
+    graph = "[0:v][1:v]concat=n=2:v=1"
+    inputs = ["-i", str(encodes[0]), "-i", str(encodes[2])]
+    ffmpeg.write([*inputs, "-lavfi", graph, "-c:v", "libx264", "-preset", "veryfast", "-crf", "12"], both)
+    score([both], timeline=tmp_path / "fall.json")
+    levels = [row["compression_level"] for row in json.loads((tmp_path / "fall.json").read_text())]
+    assert len(levels) == 5
+    assert min(levels[:2]) > max(levels[3:]) + 8
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"There is no file 'gone\.mp4' \(1 of 1 are missing\)"):
+        score([Path("gone.mp4")])

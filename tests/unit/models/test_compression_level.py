@@ -1,0 +1,59 @@
+"""The compression level: its scale, its time, and the file that ships with the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cvqa_models import weights
+from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.data.files import sha256
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.compression_level import SHIPPED, CompressionLevelModel, shipped_model
+
+CHECKPOINTS = Path(__file__).resolve().parents[3] / "checkpoints"
+
+
+def test_levels_lie_between_0_and_100_and_the_score_is_their_mean() -> None:
+    model = CompressionLevelModel(CompressionLevel(width=8), GroupLoss())
+    tokens = 50 * torch.randn(3, 5, 48, generator=torch.Generator().manual_seed(0))
+    levels = model.levels(tokens)
+    assert levels.shape == (3, 5)
+    assert ((levels >= 0) & (levels <= 100)).all()
+    torch.testing.assert_close(model.score({"level": tokens}), levels.mean(1))
+
+
+def test_the_shipped_file_is_small_and_its_card_states_its_digest() -> None:
+    file = weights.resolve(SHIPPED)
+    assert file.parent == CHECKPOINTS
+    assert file.stat().st_size <= 8 * 2**20
+    assert sum(parameter.numel() for parameter in shipped_model().parameters()) <= 2_000_000
+    card = (CHECKPOINTS / "compression_level.md").read_text()
+    assert sha256(file) in card
+    for word in ("cvqa build levels", "train.py fit", "seconds", "seed", "not human opinion"):
+        assert word in card
+
+
+def test_the_shipped_model_is_frozen_and_draws_nothing() -> None:
+    model = shipped_model()
+    assert not model.training
+    assert not model.demands["level"].view.random
+
+
+def test_a_trained_branch_starts_from_the_shipped_weights() -> None:
+    torch.manual_seed(0)
+    branch = CompressionLevel(SHIPPED, clips=2, grid=(1, 2))
+    for name, parameter in branch.net.named_parameters():
+        assert torch.equal(parameter, shipped_model().state_dict()[f"branches.level.net.{name}"])
+        assert parameter.requires_grad
+
+
+def test_an_install_without_the_file_says_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    monkeypatch.delenv("CVQA_WEIGHTS", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"comes with a clone .* set CVQA_WEIGHTS to that folder"):
+        shipped_model()
+    monkeypatch.setenv("CVQA_WEIGHTS", str(CHECKPOINTS))
+    assert shipped_model()

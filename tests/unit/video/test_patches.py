@@ -1,0 +1,57 @@
+"""Patches at native resolution: never enlarged unless a side is too short, and all over the frame."""
+
+import numpy as np
+import pytest
+
+from cvqa_models.video.patches import NativePatches
+
+RULE = NativePatches((3, 4), 112, random=True)
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (180, 320), (240, 426), (112, 112), (640, 360)])
+def test_no_frame_that_holds_a_patch_is_scaled_and_no_patch_leaves_it(size: tuple[int, int]) -> None:
+    assert RULE.scaled_size(*size) == size
+    assert RULE.output_size(*size) == (336, 448)
+    for rng in (None, np.random.default_rng(0)):
+        for clip in range(9):
+            origin = RULE.draw(*size, clip, rng)
+            assert origin.shape == (2, 3, 4)
+            assert (origin >= 0).all()
+            assert (origin + 112 <= np.array(size).reshape(2, 1, 1)).all()
+
+
+def test_a_frame_with_a_side_below_a_patch_is_enlarged_to_it() -> None:
+    assert RULE.scaled_size(56, 200) == (112, 400)
+    assert RULE.draw(56, 200, 0, None)[0].tolist() == [[0] * 4] * 3
+
+
+def test_evaluation_looks_elsewhere_in_each_clip_but_always_alike() -> None:
+    places = [RULE.draw(720, 1280, clip, None) for clip in range(8)]
+    assert len({place.tobytes() for place in places}) == 8
+    assert (RULE.draw(720, 1280, 3, None) == places[3]).all()
+    seen = np.zeros((720, 1280), bool)
+    for place in places:
+        for top, left in place.reshape(2, -1).T:
+            seen[top : top + 112, left : left + 112] = True
+    assert seen.mean() > 0.6  # 96 patches side by side would cover 1.3 frames
+
+
+def test_training_draws_a_place_in_each_cell() -> None:
+    draws = [RULE.draw(720, 1280, 0, np.random.default_rng(seed)) for seed in range(200)]
+    tops, lefts = np.stack(draws)[:, 0], np.stack(draws)[:, 1]
+    assert ((tops[:, 1] >= 609 / 3 - 1) & (tops[:, 1] <= 2 * 609 / 3)).all()
+    assert lefts[:, :, 0].min() < 15
+    assert lefts[:, :, 3].max() > 1169 - 15
+
+
+def test_the_patches_are_cut_out_unchanged() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (180, 320, 3), dtype=np.uint8)
+    origin = RULE.draw(180, 320, 0, None)
+    spliced = RULE.cut(frame, origin)
+    top, left = origin[:, 2, 1]
+    assert (spliced[224:336, 112:224] == frame[top : top + 112, left : left + 112]).all()
+
+
+def test_keys_tell_the_rules_apart() -> None:
+    assert RULE.key == "native3x4x112-random"
+    assert NativePatches((1, 2), 64).key == "native1x2x64"

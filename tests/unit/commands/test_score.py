@@ -14,6 +14,7 @@ import pytest
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.references import shoot_scene
 from cvqa_models.build.scenes import SCENES
+from cvqa_models.commands import score as module
 from cvqa_models.commands.score import score
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,3 +88,9 @@ def test_a_fall_in_quality_shows_in_its_second(encodes: list[Path], tmp_path: Pa
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"There is no file 'gone\.mp4' \(1 of 1 are missing\)"):
         score([Path("gone.mp4")])
+
+
+def test_a_timeline_needs_a_level(encodes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "load_model", lambda _: object())
+    with pytest.raises(ValueError, match="`timeline` needs a compression level, but the checkpoint holds a object"):
+        score(encodes[:1], checkpoint=tmp_path / "last.ckpt", timeline=tmp_path / "seconds.csv")

@@ -1,7 +1,7 @@
 """Time the making of a data set: 6 references x 6 encoders x 2 presets x 3 rates at 640x360, 5 s, with VMAF.
 
 The references are photographs in motion; VMAF takes each third frame. Prints wall and CPU seconds, the share of rates
-within 4 % of their target, and the time of a second run, which must find everything done.
+within 4 % of their target, the time of a second run, which must find everything done, and the time of each encoder.
 
     python benchmarks/build_encodes.py --root DIR [--references 6] [--workers 2]
 """
@@ -9,11 +9,12 @@ within 4 % of their target, and the time of a second run, which must find everyt
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import time
 from pathlib import Path
 
-from cvqa_models.build.encode import encode_all
+from cvqa_models.build.encode import Encode, encode_all
 from cvqa_models.build.encoders import find_encoder
 from cvqa_models.build.ladder import Ladder, plan, speeds_of
 from cvqa_models.build.pseudo_labels import measure_all
@@ -61,8 +62,17 @@ def main() -> None:
         print(f"failed {name}: {message}")
     near = [abs(one.kbps / one.rung - 1) <= 0.04 for one in encodes]
     print(f"rates within 4 %: {sum(near)} of {len(near)}")
+    for far in (one for one in encodes if abs(one.kbps / one.rung - 1) > 0.04):
+        print(f"  {far.video_id}: {far.kbps:.0f} kb/s")
     tries = sum(len(one.tries) for one in encodes if one.rung == LADDER.rungs[-1])
     print(f"tries per encode: {tries / len(encodes):.2f}")
+    print("where the time goes, seconds of all encodes of an encoder:")
+    for (codec, preset), ladder in itertools.groupby(sorted(encodes, key=_kind), _kind):
+        print(f"  {codec} {preset}: {sum(one.seconds for one in ladder):.1f}")
+
+
+def _kind(encode: Encode) -> tuple[str, str]:
+    return encode.codec, encode.preset
 
 
 def _child_cpu() -> float:

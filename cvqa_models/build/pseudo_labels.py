@@ -36,7 +36,7 @@ def measure(
     Args:
         video: Compressed video.
         reference: Its source, same size.
-        card: JSON file that keeps the values.
+        card: JSON file that keeps the values, for this `every` alone.
         features: Keys of `FEATURES` to take beside VMAF.
         every: Measure each n-th frame only.
 
@@ -48,8 +48,8 @@ def measure(
     """
     if card.is_file():
         kept: dict[str, float] = json.loads(card.read_text())
-        if set(kept) >= {"vmaf", *features}:
-            return kept
+        if set(kept) >= {"vmaf", *features} and kept.get("every") == every:
+            return {name: kept[name] for name in ("vmaf", *features)}
     with scratch(card.parent) as folder:
         wanted = "|".join(f"name={FEATURES[name][0]}" for name in features)
         # A plain name, written in the current folder: a path may hold signs that filter options would need escaped.
@@ -66,7 +66,7 @@ def measure(
             )
         pooled = json.loads((folder / "vmaf.json").read_text())["pooled_metrics"]
     values = {"vmaf": pooled["vmaf"]["mean"]} | {name: pooled[FEATURES[name][1]]["mean"] for name in features}
-    write_json(card, values)
+    write_json(card, {**values, "every": every})
     return values
 
 

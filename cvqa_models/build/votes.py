@@ -13,6 +13,7 @@ from cvqa_models.build.bradley_terry import ANSWERS
 
 QUESTION_COLUMNS = ["group", "left", "right", "expected"]
 VOTE_COLUMNS = ["participant", *QUESTION_COLUMNS, "answer"]
+_OBVIOUS = 4  # times the rate, by the same encoder
 
 
 def pair_list(videos: pd.DataFrame, *, share: float = 1.0, seed: int = 0) -> pd.DataFrame:
@@ -46,7 +47,7 @@ def verification_questions(videos: pd.DataFrame, *, seed: int = 0) -> pd.DataFra
         seed: Of the draw of sides.
 
     Returns:
-        Columns as `pair_list` gives them, `expected` being `left` or `right`; only ladders that span a factor of 2.
+        Columns as `pair_list` gives them, `expected` being `left` or `right`; only ladders that span a factor of 4.
 
     Raises:
         ValueError: If a column is missing.
@@ -59,7 +60,7 @@ def verification_questions(videos: pd.DataFrame, *, seed: int = 0) -> pd.DataFra
     for (group, _), ladder in videos.groupby(["group", "codec"], sort=False):
         ordered = ladder.sort_values("bitrate_kbps")
         worst, best = ordered.iloc[0], ordered.iloc[-1]
-        if best["bitrate_kbps"] >= 2 * worst["bitrate_kbps"]:
+        if best["bitrate_kbps"] >= _OBVIOUS * worst["bitrate_kbps"]:
             sides = [best["video_id"], worst["video_id"]]
             flip = int(rng.integers(2))
             rows.append((group, sides[flip], sides[1 - flip], ANSWERS[flip]))
@@ -76,6 +77,8 @@ def simulate_votes(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return the answers of simulated viewers under Davidson's model of pair choice with ties.
+
+    Verification questions, whose answer is obvious, are answered as expected by all but careless viewers.
 
     Args:
         videos: Columns `video_id`, `group`, and `truth`: the quality that viewers perceive, in logits.
@@ -99,6 +102,8 @@ def simulate_votes(
     rng = np.random.default_rng(seed)
     half = (truth[questions["left"]].to_numpy() - truth[questions["right"]].to_numpy()) / 2
     chance = softmax(np.stack([half, -half, np.full_like(half, math.log(tie) if tie else -math.inf)], axis=1), axis=1)
+    obvious = np.stack([questions["expected"] == answer for answer in ANSWERS], axis=1)
+    chance = np.where(obvious.any(1, keepdims=True), obvious, chance)
     num_careless = math.ceil(careless * votes_per_pair - 1e-9)
     viewer = np.repeat(np.arange(votes_per_pair), len(questions))
     own = np.where(viewer[:, None] < num_careless, 1 / 3, np.tile(chance, (votes_per_pair, 1)))

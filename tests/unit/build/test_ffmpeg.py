@@ -56,8 +56,25 @@ def test_frames_are_fed_and_packets_counted(tmp_path: Path) -> None:
 def test_inspection_of_a_video_without_frames(reference: Reference, tmp_path: Path) -> None:
     empty = tmp_path / "empty.mkv"
     ffmpeg.run(["-i", reference.path, "-ss", "100", "-c", "copy", empty])
-    with pytest.raises(ValueError, match=r"empty.mkv' (yields no video frame|cannot be read)"):
+    with pytest.raises(ValueError, match=r"empty.mkv' cannot be read as video \("):
         ffmpeg.inspect(empty)
+    only_header = tmp_path / "header.y4m"
+    only_header.write_bytes(b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420jpeg\n")
+    with pytest.raises(ValueError, match=r"header.y4m' yields no video frame"):
+        ffmpeg.inspect(only_header)
+
+
+def test_damaged_frames_are_counted_as_such(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.mp4"
+    source = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25", "-frames:v", "20"]
+    ffmpeg.write([*source, "-c:v", "libx264", "-preset", "veryfast", "-crf", "36", "-threads", "1"], whole)
+    assert ffmpeg.decode_counts(["-i", whole, "-f", "null", "-"], tmp_path) == [20]
+    content = bytearray(whole.read_bytes())
+    middle = content.index(b"mdat") + 1500
+    content[middle : middle + 900] = bytes(900)
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^\d+ frames could not be decoded; make the file again"):
+        ffmpeg.decode_counts(["-i", tmp_path / "damaged.mp4", "-f", "null", "-"], tmp_path)
 
 
 def test_jobs_keep_their_order_and_the_good_ones() -> None:

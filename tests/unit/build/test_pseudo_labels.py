@@ -4,7 +4,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pandas as pd
+import piq
 import pytest
+import torch
 from scipy.stats import spearmanr
 
 from cvqa_models.build import ffmpeg
@@ -15,6 +17,14 @@ from cvqa_models.build.references import Reference
 def _luma(path: Path) -> np.ndarray:
     with av.open(str(path)) as container:
         return np.stack([frame.to_ndarray()[: frame.height] for frame in container.decode(video=0)]).astype(float)
+
+
+def test_ssim_and_ms_ssim_agree_with_another_library(film: tuple[Path, Path], tmp_path: Path) -> None:
+    video, source = film
+    values = measure(video, source, tmp_path / "card.json", ["ssim", "ms_ssim"])
+    ours, theirs = (torch.tensor(_luma(path))[:, None].float() for path in film)
+    assert values["ssim"] == pytest.approx(piq.ssim(ours, theirs, data_range=255).item(), abs=0.002)
+    assert values["ms_ssim"] == pytest.approx(piq.multi_scale_ssim(ours, theirs, data_range=255).item(), abs=0.005)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +52,9 @@ def test_a_copy_is_perfect_and_the_card_is_used_again(film: tuple[Path, Path], t
     _, source = film
     card = tmp_path / "card.json"
     assert measure(source, source, card)["vmaf"] > 95
-    card.write_text(json.dumps({"vmaf": 1.5, "psnr": 2.5}))
-    assert measure(source, source, card)["vmaf"] == 1.5
+    card.write_text(json.dumps({"vmaf": 1.5, "psnr": 2.5, "every": 1}))
+    assert measure(source, source, card, []) == {"vmaf": 1.5}
+    assert measure(source, source, card, every=2)["vmaf"] > 95  # the card is of every frame
     assert measure(source, source, card, ["ssim"])["ssim"] == pytest.approx(1, abs=1e-4)  # the card lacks this one
 
 

@@ -43,8 +43,8 @@ class PixelRule(Protocol):
         """Return the size of the view for a frame of this size."""
         ...
 
-    def draw(self, height: int, width: int, clip: int, rng: np.random.Generator | None) -> Offsets:
-        """Return the places to cut, drawn once per clip from a frame size; without `rng` always the same ones."""
+    def draw(self, height: int, width: int, clips: int, rng: np.random.Generator | None) -> list[Offsets]:
+        """Return the places to cut for each clip from a frame size; without `rng` always the same ones."""
         ...
 
     def cut(self, frame: Frame, offsets: Offsets) -> Frame:
@@ -57,9 +57,9 @@ class _Whole:
 
     random: ClassVar[bool] = False
 
-    def draw(self, height: int, width: int, clip: int, rng: np.random.Generator | None) -> Offsets:
+    def draw(self, height: int, width: int, clips: int, rng: np.random.Generator | None) -> list[Offsets]:
         """Return nothing to cut."""
-        return np.zeros(0, dtype=np.int64)
+        return [np.zeros(0, dtype=np.int64)] * clips
 
     def cut(self, frame: Frame, offsets: Offsets) -> Frame:
         """Return the frame."""
@@ -127,10 +127,10 @@ class Fit:
         """Return the size with its borders."""
         return self.height, self.width
 
-    def draw(self, height: int, width: int, clip: int, rng: np.random.Generator | None) -> Offsets:
+    def draw(self, height: int, width: int, clips: int, rng: np.random.Generator | None) -> list[Offsets]:
         """Return the border above and on the left."""
         h, w = self.scaled_size(height, width)
-        return np.array([(self.height - h) // 2, (self.width - w) // 2])
+        return [np.array([(self.height - h) // 2, (self.width - w) // 2])] * clips
 
     def cut(self, frame: Frame, offsets: Offsets) -> Frame:
         """Return the frame with its borders."""
@@ -178,10 +178,12 @@ class Crop:
         """Return the square's size."""
         return self.size, self.size
 
-    def draw(self, height: int, width: int, clip: int, rng: np.random.Generator | None) -> Offsets:
+    def draw(self, height: int, width: int, clips: int, rng: np.random.Generator | None) -> list[Offsets]:
         """Return the square's top and left."""
         room = np.array(self.scaled_size(height, width)) - self.size
-        return room // 2 if rng is None or not self.random else rng.integers(0, room + 1)
+        if rng is None or not self.random:
+            return [room // 2] * clips
+        return [rng.integers(0, room + 1) for _ in range(clips)]
 
     def cut(self, frame: Frame, offsets: Offsets) -> Frame:
         """Return the square."""
@@ -200,7 +202,7 @@ class Fragments:
         patch: Side of a patch.
         random: Whether training draws the place of a patch in its cell; evaluation takes the centre. The places are
             one draw per clip, so that patches stay aligned over its frames.
-        sampling: `official` repeats the authors: random places also in evaluation (seeded per clip), and for frames
+        sampling: `official` repeats the authors: random places also in evaluation (one seeded draw), and for frames
             that had to be enlarged a grid over the old size, so that their right and lower parts are never seen.
     """
 
@@ -227,8 +229,8 @@ class Fragments:
         scale = max(1.0, h / height, w / width)
         return (height, width) if scale == 1 else (max(h, round(height * scale)), max(w, round(width * scale)))
 
-    def draw(self, height: int, width: int, clip: int, rng: np.random.Generator | None) -> Offsets:
-        """Return top and left of each patch, shape (2, rows, columns)."""
+    def draw(self, height: int, width: int, clips: int, rng: np.random.Generator | None) -> list[Offsets]:
+        """Return top and left of each patch, shape (2, rows, columns) per clip."""
         if self.sampling == "even":
             height, width = self.scaled_size(height, width)
         rows, columns = self.grid
@@ -237,13 +239,13 @@ class Fragments:
         limit = np.array([height, width]).reshape(2, 1, 1) - self.patch
         room = np.maximum(cell - self.patch, 0)
         if self.sampling == "official":
-            place = _official_places(room.reshape(2).tolist(), self.grid, clip)
+            places = _official_places(room.reshape(2).tolist(), self.grid, clips)
         elif rng is None or not self.random:
-            place = np.broadcast_to(room // 2, corner.shape)
+            places = [np.broadcast_to(room // 2, corner.shape)] * clips
         else:
-            place = rng.integers(0, np.broadcast_to(room, corner.shape) + 1)
-        origin: Offsets = np.maximum(np.minimum(corner, limit), 0) + place
-        return origin
+            places = [rng.integers(0, np.broadcast_to(room, corner.shape) + 1) for _ in range(clips)]
+        origin = np.maximum(np.minimum(corner, limit), 0)
+        return [origin + place for place in places]
 
     def cut(self, frame: Frame, offsets: Offsets) -> Frame:
         """Return the patches side by side."""
@@ -258,14 +260,15 @@ class Fragments:
         return spliced
 
 
-def _official_places(room: list[int], grid: tuple[int, int], clip: int) -> Offsets:
-    """Return the authors' draw, shape (2, rows, columns): all rows' places first, the last place excluded."""
-    generator = torch.Generator().manual_seed(42 + clip)
+def _official_places(room: list[int], grid: tuple[int, int], clips: int) -> list[Offsets]:
+    """Return the authors' draw, (2, rows, columns) per clip: all rows of all clips first, the last place excluded."""
+    generator = torch.Generator().manual_seed(42)
+    shape = (*grid, clips)
     draws = [
-        torch.randint(high, (*grid, 1), generator=generator) if high > 0 else torch.zeros((*grid, 1), dtype=torch.int64)
+        torch.randint(high, shape, generator=generator) if high > 0 else torch.zeros(shape, dtype=torch.int64)
         for high in room
     ]
-    return torch.cat(draws, dim=2).permute(2, 0, 1).numpy()
+    return list(torch.stack(draws).permute(3, 0, 1, 2).numpy())
 
 
 def _suffix(kernel: Kernel) -> str:

@@ -214,7 +214,7 @@ class _Plan:
         self.view = view
         self.scaled_size = view.pixels.scaled_size(*size)
         self.shape = (6 if view.with_reference else 3, indices.shape[1], *view.pixels.output_size(*size))
-        self.offsets = [view.pixels.draw(*size, clip, rng) for clip in range(len(indices))]
+        self.offsets = view.pixels.draw(*size, len(indices), rng)
         self.uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for (clip, position), index in np.ndenumerate(indices):
             self.uses[int(index)].append((clip, position))

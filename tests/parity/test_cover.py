@@ -167,7 +167,7 @@ def test_a_whole_video(whole: Cover) -> None:
         frames = torch.from_numpy(video.get_batch(recorded["frame_indices"]).asnumpy())
         if name == "technical":
             rule = Fragments(sampling="official")
-            places = rule.draw(*frames.shape[1:3], 0, None)
+            places = rule.draw(*frames.shape[1:3], 1, None)[0]
             view = torch.from_numpy(np.stack([rule.cut(frame, places) for frame in frames.numpy()])).permute(3, 0, 1, 2)
         else:
             # The authors' resize: bilinear without antialias. Our reader's is swscale's, which does not alias.

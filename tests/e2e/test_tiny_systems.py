@@ -110,6 +110,22 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(table: Path
         torch.testing.assert_close(ends[1][name], value, atol=0, rtol=0)
 
 
+def test_cover_is_saved_with_averaged_weights(table: Path, tmp_path: Path) -> None:
+    """By hand: the average starts at the weights after the first step, then goes half of the way at each step."""
+    every = {"dirpath": str(tmp_path / "every"), "filename": "{epoch}", "every_n_epochs": 1, "save_top_k": -1}
+    callback = {"class_path": "pytorch_lightning.callbacks.ModelCheckpoint", "init_args": every}
+    more = ["--trainer.max_epochs=3", f"--trainer.callbacks+={json.dumps(callback)}"]
+    run_cli(words("fit", ROOT / "configs/tiny/cover.yaml", table, tmp_path / "run", *more))
+    files = [torch.load(tmp_path / "every" / f"epoch={epoch}.ckpt", weights_only=True) for epoch in range(3)]
+    expected = files[0]["current_model_state"]
+    for file in files[1:]:
+        expected = {key: (value + file["current_model_state"][key]) / 2 for key, value in expected.items()}
+    assert any(not torch.equal(value, files[2]["current_model_state"][key]) for key, value in expected.items())
+    for key, value in files[2]["state_dict"].items():
+        torch.testing.assert_close(value.float(), expected[key].float(), rtol=1e-5, atol=1e-7)
+    assert files[2]["state_dict"].keys() == files[2]["current_model_state"].keys()
+
+
 def load_state(path: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
     return state

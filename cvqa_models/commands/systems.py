@@ -6,26 +6,30 @@ import json as json_format
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from cvqa_models.models.module import QualityModule
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
-# SROCC, PLCC, KROCC and Result on the challenge's test set; None where the report's figure is not at hand.
+# SROCC, PLCC, KROCC and Result on the challenge's test set, as far as its report is at hand. Many rows lack the three
+# coefficients, and COVER and the three that are trained here have no figure of their own.
 PUBLISHED: dict[str, tuple[float | None, float | None, float | None, float | None]] = {
     "tvqa": (None, None, None, 0.9218),
     "compression_rq_vqa": (None, None, None, 0.9167),
     "iqa_llava": (None, None, None, 0.8572),
     "hive": (None, None, None, 0.7148),
+    "mmf": (None, None, None, 0.8658),
+    "ms_ssim": (None, None, None, 0.8914),
     "vsfa": (0.8844, 0.9403, 0.7913, 0.8720),
 }
 # Arguments of branches and systems that name weights; `base` and `tuned` are those under a language model's adapters.
 WEIGHTS = {"weights", "base", "tuned", "saliency_weights"}
-FULL_REFERENCE = {"mmf", "ms_ssim"}
-IMAGE = {"iqa_llava", "hive", "ms_ssim", "mmf", "metric", "rankiqa", "linearity", "koncept512"}
 
 
 @dataclass
@@ -71,7 +75,9 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
 
         download(fetch, FOLDER)
     rows = [describe(path) for path in sorted((CONFIGS / "model").glob("*.yaml"))]
-    Console().print(_table(rows))
+    console = Console(width=max(Console().width, 96))  # what the table takes; a terminal wraps it where it must
+    console.print(_table(rows))
+    console.print("", *map(_parts, rows), sep="\n", soft_wrap=True, highlight=False)
     if json is not None:
         json.write_text(json_format.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     if not check_weights:
@@ -101,13 +107,20 @@ def describe(path: Path) -> System:
     branches = {name: f"{type(branch).__name__} {branch.dim}" for name, branch in model.each_branch().items()}
     return System(
         name=path.stem,
-        kind=("FR " if path.stem in FULL_REFERENCE else "NR ") + ("image" if path.stem in IMAGE else "video"),
+        kind=kind_of(model),
         branches=branches,
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6,
         weights=here,
         published=PUBLISHED.get(path.stem, (None, None, None, None)),
     )
+
+
+def kind_of(model: QualityModule) -> str:
+    """Return `FR` where a branch sees the source, else `NR`; `image` where frames are judged alone, else `video`."""
+    views = [branch.view for branch in model.each_branch().values()]
+    moving = model.reads_order or any(view.frames.clip_length > 1 for view in views)
+    return f"{'FR' if any(view.with_reference for view in views) else 'NR'} {'video' if moving else 'image'}"
 
 
 def _is_here(weights: str) -> bool:
@@ -154,13 +167,17 @@ def _without_weights(value: Any) -> Any:
 
 
 def _table(rows: list[System]) -> Table:
-    table = Table(
-        "system", "kind", "branches", "M parameters", "trainable", "weights", "SROCC", "PLCC", "KROCC", "Result"
-    )
+    figures = ("SROCC", "PLCC", "KROCC", "Result")
+    table = Table("system", "kind", "M parameters", "trained", "weights here", *figures, box=None)
     for row in rows:
-        weights = "\n".join(f"{'here' if here else 'missing'}: {name}" for name, here in row.weights.items())
-        figures = ["" if value is None else f"{value:.4f}" for value in row.published]
-        branches = "\n".join(f"{name}: {text}" for name, text in row.branches.items())
+        published = ["" if value is None else f"{value:.4f}" for value in row.published]
         sizes = [f"{value:.2f}" for value in (row.parameters, row.trainable)]
-        table.add_row(row.name, row.kind, branches, *sizes, weights, *figures)
+        table.add_row(row.name, row.kind, *sizes, f"{sum(row.weights.values())} of {len(row.weights)}", *published)
     return table
+
+
+def _parts(row: System) -> str:
+    """Return the lines below the table: what a system is made of, and the weights that are not here."""
+    lines = [f"{row.name}: " + ", ".join(f"{name} {text}" for name, text in row.branches.items())]
+    missing = [name for name, here in row.weights.items() if not here]
+    return "\n".join([*lines, *([f"  missing: {', '.join(missing)}"] if missing else [])])

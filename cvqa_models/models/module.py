@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -57,7 +57,12 @@ class QualityModule(pl.LightningModule, ABC):
         branches: Name -> branch.
         loss: Group-wise loss.
         recipe: How the model is optimised.
+
+    Attributes:
+        reads_order: Whether a score hangs on the order of a branch's tokens; else frames are judged alone.
     """
+
+    reads_order: ClassVar[bool] = False
 
     def __init__(self, branches: Mapping[str, Branch], loss: GroupLoss, recipe: Recipe) -> None:
         super().__init__()

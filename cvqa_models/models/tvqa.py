@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,8 @@ class TVQA(QualityModule):
         temporal: Whether a GRU with subjective pooling reads the moments, as in HVS-5M; otherwise their means over time
             pass one linear layer, the literal reading of the paper's "FC layer".
     """
+
+    reads_order: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,8 @@ class VSFA(QualityModule):
         reduced_dim: Width after the linear reduction.
         hidden_dim: Width of the GRU.
     """
+
+    reads_order: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from cvqa_models.models.module import QualityModule
@@ -168,7 +168,7 @@ def _without_weights(value: Any) -> Any:
 
 def _table(rows: list[System]) -> Table:
     figures = ("SROCC", "PLCC", "KROCC", "Result")
-    table = Table("system", "kind", "M parameters", "trained", "weights here", *figures, box=None)
+    table = Table(Column("system", no_wrap=True), "kind", "M parameters", "trained", "weights here", *figures, box=None)
     for row in rows:
         published = ["" if value is None else f"{value:.4f}" for value in row.published]
         sizes = [f"{value:.2f}" for value in (row.parameters, row.trainable)]

@@ -30,15 +30,14 @@ class NativePatches(Fragments):
         scale = max(1.0, self.patch / height, self.patch / width)
         return max(self.patch, round(height * scale)), max(self.patch, round(width * scale))
 
-    def draw(self, height: int, width: int, clip: int, rng: np.random.Generator | None) -> Offsets:
-        """Return top and left of each patch, shape (2, rows, columns)."""
+    def draw(self, height: int, width: int, clips: int, rng: np.random.Generator | None) -> list[Offsets]:
+        """Return top and left of each patch, shape (2, rows, columns) per clip."""
         rows, columns = self.grid
         room = (np.array(self.scaled_size(height, width)) - self.patch + 1).reshape(2, 1, 1)
         cell = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"))
         if rng is not None and self.random:
-            place = rng.random((2, rows, columns))
+            places = rng.random((clips, 2, rows, columns))
         else:
-            order = clip * rows * columns + np.arange(rows * columns).reshape(rows, columns)
-            place = (0.5 + order * _STEP.reshape(2, 1, 1)) % 1
-        origin: Offsets = ((cell + place) * room / np.array(self.grid).reshape(2, 1, 1)).astype(np.int64)
-        return origin
+            order = np.arange(clips * rows * columns).reshape(clips, 1, rows, columns)
+            places = (0.5 + order * _STEP.reshape(2, 1, 1)) % 1
+        return list(((cell + places) * room / np.array(self.grid).reshape(2, 1, 1)).astype(np.int64))

@@ -13,8 +13,7 @@ def test_no_frame_that_holds_a_patch_is_scaled_and_no_patch_leaves_it(size: tupl
     assert RULE.scaled_size(*size) == size
     assert RULE.output_size(*size) == (336, 448)
     for rng in (None, np.random.default_rng(0)):
-        for clip in range(9):
-            origin = RULE.draw(*size, clip, rng)
+        for origin in RULE.draw(*size, 9, rng):
             assert origin.shape == (2, 3, 4)
             assert (origin >= 0).all()
             assert (origin + 112 <= np.array(size).reshape(2, 1, 1)).all()
@@ -22,13 +21,13 @@ def test_no_frame_that_holds_a_patch_is_scaled_and_no_patch_leaves_it(size: tupl
 
 def test_a_frame_with_a_side_below_a_patch_is_enlarged_to_it() -> None:
     assert RULE.scaled_size(56, 200) == (112, 400)
-    assert RULE.draw(56, 200, 0, None)[0].tolist() == [[0] * 4] * 3
+    assert RULE.draw(56, 200, 1, None)[0][0].tolist() == [[0] * 4] * 3
 
 
 def test_evaluation_looks_elsewhere_in_each_clip_but_always_alike() -> None:
-    places = [RULE.draw(720, 1280, clip, None) for clip in range(8)]
+    places = RULE.draw(720, 1280, 8, None)
     assert len({place.tobytes() for place in places}) == 8
-    assert (RULE.draw(720, 1280, 3, None) == places[3]).all()
+    assert (RULE.draw(720, 1280, 4, None)[3] == places[3]).all()
     seen = np.zeros((720, 1280), bool)
     for place in places:
         for top, left in place.reshape(2, -1).T:
@@ -37,7 +36,7 @@ def test_evaluation_looks_elsewhere_in_each_clip_but_always_alike() -> None:
 
 
 def test_training_draws_a_place_in_each_cell() -> None:
-    draws = [RULE.draw(720, 1280, 0, np.random.default_rng(seed)) for seed in range(200)]
+    draws = RULE.draw(720, 1280, 200, np.random.default_rng(0))
     tops, lefts = np.stack(draws)[:, 0], np.stack(draws)[:, 1]
     assert ((tops[:, 1] >= 609 / 3 - 1) & (tops[:, 1] <= 2 * 609 / 3)).all()
     assert lefts[:, :, 0].min() < 15
@@ -46,7 +45,7 @@ def test_training_draws_a_place_in_each_cell() -> None:
 
 def test_the_patches_are_cut_out_unchanged() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (180, 320, 3), dtype=np.uint8)
-    origin = RULE.draw(180, 320, 0, None)
+    [origin] = RULE.draw(180, 320, 1, None)
     spliced = RULE.cut(frame, origin)
     top, left = origin[:, 2, 1]
     assert (spliced[224:336, 112:224] == frame[top : top + 112, left : left + 112]).all()

@@ -151,7 +151,12 @@ def _at_rate(job: LadderJob, kbps: float, folder: Path, tries: Mapping[float, fl
             return _encode(job, knob, value, _try_path(folder, knob, value))
 
         is_first = knob == job.encoder.search
-        found = search(measure, knob, kbps, job.tolerance, tries if is_first else {})
+        try:
+            found = search(measure, knob, kbps, job.tolerance, tries if is_first else {})
+        except ValueError:
+            if is_first:
+                raise
+            break  # it refuses bitrates; what matters is how near it came before
         handed_on = found if is_first else handed_on
         value, rates = nearest(found, kbps), [*rates, *found.values()]
         if abs(found[value] / kbps - 1) <= job.tolerance:

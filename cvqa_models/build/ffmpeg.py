@@ -18,6 +18,7 @@ _RATE = re.compile(r"config in time_base: \S+, frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r"pts_time:(\S+) .*?fmt:(\S+) .*? s:(\d+)x(\d+) ")
 _TRANSFER = re.compile(r"color_trc:(\S+)")
 _OWN_WORDS = re.compile(r"^(?!\[(?:vf|vost|vist|fc|out)#)(?:(?:\[[^\]]*\] )*\[(?:error|fatal)\] |(?!\[))(.*\S)")
+_TAGS_IN_FRONT = re.compile(r"^(?:\[[^\]]*\] ?)+")
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def _checked(
 ) -> subprocess.CompletedProcess[bytes]:
     done = _invoke([executable(), "-hide_banner", *([] if frames else ["-nostdin"]), "-y", *arguments], frames, folder)
     if done.returncode:
-        raise ValueError(_message(done.stderr.decode(errors="replace")))
+        message = _message(done.stderr.decode(errors="replace"))
+        raise ValueError(message or f"FFmpeg ended with code {done.returncode} and without a message")
     return done
 
 
@@ -185,5 +187,7 @@ def _invoke(
 
 def _message(log: str) -> str:
     """Return the first lines of a log that are the failing part's own words rather than the program's reaction."""
-    own = [found[1] for line in log.splitlines() if (found := _OWN_WORDS.match(line))]
-    return " / ".join(own[:2]) or "FFmpeg failed without a message"
+    lines = log.splitlines()
+    own = [found[1] for line in lines if (found := _OWN_WORDS.match(line))]
+    # Some libraries say nothing themselves; then the program's reaction is all there is.
+    return " / ".join(own[:2] or [_TAGS_IN_FRONT.sub("", line) for line in lines[:1]])

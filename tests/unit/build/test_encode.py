@@ -87,6 +87,23 @@ def test_a_rate_out_of_reach_is_named_and_the_rest_kept(reference: Reference, tm
     assert "move this rung" in result.failures["x264_fast_cat_1"]
 
 
+def test_a_rate_out_of_reach_is_said_even_where_bitrates_are_refused(
+    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ffmpeg.write
+
+    def refusing(arguments: list[str], *more: object) -> list[int]:
+        if "-b:v" in arguments:
+            raise ValueError("no bitrates")
+        return real(arguments, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ffmpeg, "write", refusing)
+    result = encode_ladder(_job(reference, rungs=(1,)), tmp_path)
+    assert "1 kb/s cannot be reached within 4%" in result.failures["x264_fast_cat_1"]
+    result = encode_ladder(_job(reference, "vp9", rungs=(150,)), tmp_path)  # which knows bitrates only
+    assert result.failures == {"vp9_fast_cat_150": "no bitrates"}
+
+
 def test_a_failing_encoder_is_listed_with_its_own_words(reference: Reference, tmp_path: Path) -> None:
     odd = replace(reference, width=100)  # kvazaar refuses what is no multiple of 8
     cropped = tmp_path / "crop.mkv"

@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -36,6 +37,18 @@ def test_a_failing_encoder_is_heard_above_the_programs_reaction(reference: Refer
     ]:
         with pytest.raises(ValueError, match=words):
             ffmpeg.write(["-i", reference.path, "-c:v", *options], tmp_path / "out.mp4")
+
+
+def test_a_silent_failure_is_still_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = "[vost#0:0/libvvenc @ 0x1] [enc:libvvenc @ 0x2] [error] Error submitting video frame to the encoder\n"
+    failed = subprocess.CompletedProcess([], 187, b"", log.encode())
+    with monkeypatch.context() as patch:
+        patch.setattr(ffmpeg, "_invoke", lambda *_: failed)
+        with pytest.raises(ValueError, match=r"^Error submitting video frame to the encoder$"):
+            ffmpeg.run([])
+    monkeypatch.setattr(ffmpeg, "_message", lambda log: "")
+    with pytest.raises(ValueError, match=r"^FFmpeg ended with code \d+ and without a message"):
+        ffmpeg.run(["-i", tmp_path / "none.mp4"])
 
 
 def test_writing_nothing_is_a_failure(reference: Reference, tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from cvqa_models.callbacks.prediction_writer import PredictionWriter
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.mistakes import innermost, sentence
-from cvqa_models.models.checkpoint import model_config, read_checkpoint
+from cvqa_models.models.checkpoint import check_fits, model_config, read_checkpoint
 from cvqa_models.models.module import QualityModule
 
 log = logging.getLogger(__name__)
+
+NAMED = ("best", "last", "hpc", "null")  # checkpoints that Lightning finds by itself
 
 
 class SaveTrainingConfig(SaveConfigCallback):
@@ -67,6 +69,13 @@ class TrainCLI(LightningCLI):
             )
         config.trainer.default_root_dir = str(run)
 
+    def instantiate_classes(self) -> None:
+        super().instantiate_classes()
+        path = self._get(self.config, "ckpt_path")
+        if path and path not in NAMED:
+            # Lightning would say it in a page, and without the file.
+            check_fits(self.model, read_checkpoint(path), path)
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         run = Path(self._get(self.config, "run"))
         chosen = self._get(self.config_init, "trainer.logger")
@@ -88,6 +97,14 @@ class TrainCLI(LightningCLI):
         trainer = super()._instantiate_trainer(config, callbacks)
         assert isinstance(trainer, pl.Trainer)
         return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except OSError as error:
+            # Of a write into an open file, such as a log or a checkpoint on a full disk, the system names no file.
+            error.filename = error.filename or self._get(self.config, "run")
+            raise
 
 
 def checkpoints(run: Path) -> list[ModelCheckpoint]:
@@ -116,7 +133,7 @@ def _with_checkpoint_defaults(words: list[str]) -> list[str]:
         name, _, value = word.partition("=")
         if name == "--ckpt_path":
             path = value or (words[index + 1] if index + 1 < len(words) else "")
-            if not path or path in ("best", "last", "null"):
+            if not path or path in NAMED:
                 return words
             config = model_config(read_checkpoint(path))
             return [words[0], f"--model={json.dumps(config)}", *words[1:]] if config else words

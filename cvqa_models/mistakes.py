@@ -31,7 +31,9 @@ def sentence(error: Exception) -> str:
         return (
             f"{file} cannot be read or written ({error.strerror}); free space, or check the path and its permissions."
         )
-    return re.sub(r"\s*\n\s*", " ", str(error).strip())
+    text = str(error).strip()
+    # A constructor's own mistake comes wrapped by the parser that called it.
+    return re.sub(r"\s*\n\s*", " ", innermost(text) if "Subtypes: [" in text else text)
 
 
 def _text(line: str) -> str:

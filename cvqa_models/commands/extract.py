@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json as json_format
 import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.table import Table
 from cvqa_models.commands.configured import Configured
+from cvqa_models.data.atomic import write_text
 from cvqa_models.data.csv_table import numbers, read_csv
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.data.feature_store import FeatureStore
@@ -53,6 +55,7 @@ def extract(
     store: Path | None = None,
     shard: str | None = None,
     device: str | None = None,
+    json: Path | None = None,
 ) -> None:
     """Compute the features of all frozen branches into a store; what is there already is not computed again.
 
@@ -65,6 +68,7 @@ def extract(
         store: Folder of the store; `data.store` of the configuration if left out.
         shard: `i/n`: the i-th of n parts, counted from 1.
         device: Torch device; a GPU where there is one if left out.
+        json: File for the result: store, numbers of videos written and there before, and the broken ones.
     """
     console = Console()
     if from_table is not None:
@@ -72,6 +76,7 @@ def extract(
             raise ValueError("`--from-table` needs `--columns` and `--store`.")
         count = extract_table(from_table, columns, store)
         console.print(f"{count} videos written to {store}", soft_wrap=True)
+        _write_json(json, store, Extraction(written=count))
         return
     if not config:
         raise ValueError("Give `--config FILE...` as for `train.py`, or `--from-table TABLE`.")
@@ -93,6 +98,12 @@ def extract(
         + (f" (first: {result.broken[0]})" if result.broken else ""),
         soft_wrap=True,
     )
+    _write_json(json, target.root, result)
+
+
+def _write_json(path: Path | None, store: Path, result: Extraction) -> None:
+    if path is not None:
+        write_text(path, json_format.dumps({"store": str(store), **asdict(result)}, indent=1) + "\n")
 
 
 def extract_features(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json as json_format
 import logging
 import math
 import os
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from cvqa_models.commands.votes import read_votes
 from cvqa_models.data import adapters
+from cvqa_models.data.atomic import write_text
 from cvqa_models.data.csv_table import near_misses, no_number, number, read_csv, rows
 from cvqa_models.data.files import match_videos
 from cvqa_models.data.manifest import COLUMNS, SPLITS, read_manifest, write_manifest
@@ -35,6 +37,7 @@ def import_table(
     group_by: list[str] | None = None,
     higher_is_better: bool = True,
     partial: bool = False,
+    json: Path | None = None,
 ) -> None:
     """Write a canonical table from a data set's own label file, and say how many rows, groups and videos it has.
 
@@ -51,6 +54,7 @@ def import_table(
         group_by: Columns that together name the group.
         higher_is_better: false for DMOS and the like; scores are negated then.
         partial: Whether bad rows, rows without a video and videos without a row are left out instead of refused.
+        json: File for the result: table, and numbers of videos, groups, references, files and missing scores.
     """
     adapter = None if format in ("csv", "votes") else _adapter(format)
     if adapter is not None:
@@ -77,6 +81,10 @@ def import_table(
         soft_wrap=True,
         highlight=False,
     )
+    if json is not None:
+        counts = {"videos": len(records), "groups": len(groups), "references": len(references)}
+        content = {"manifest": str(out), **counts, "files": found, "without_score": unscored}
+        write_text(json, json_format.dumps(content, indent=1) + "\n")
 
 
 def read_columns(src: Path, columns: list[str]) -> pd.DataFrame:

@@ -38,6 +38,7 @@ def submit(
     seconds_per_video: float | None = None,
     extra_data: bool = False,
     device: Literal["cpu", "gpu"] = "cpu",
+    json: Path | None = None,
 ) -> None:
     """Write a submission file and OUT.manifest.json; missing, duplicate, NaN or constant scores are refused.
 
@@ -51,12 +52,17 @@ def submit(
         scores: Label table; needed by the layout cvqad.
         checkpoint: Checkpoint that made the predictions, for the manifest.
         config: Its configuration, for the manifest; the run's own if the checkpoint lies in a run folder.
-        seconds_per_video: Measured time, for the manifest and the layout text.
+        seconds_per_video: Measured time, for the manifest and the layout text; what `train.py predict` measured if
+            its file lies beside the predictions.
         extra_data: Whether data beyond the challenge's was used, for the layout text.
         device: Where the time was measured, for the layout text.
+        json: Also write the manifest here.
     """
     values = read_predictions(predictions)
     check_scores(values, list(values))
+    timing = predictions.with_suffix(".json")
+    if seconds_per_video is None and timing.is_file():
+        seconds_per_video = json_format.loads(timing.read_text(encoding="utf-8")).get("seconds_per_video")
     about = {"layout": layout if template is None else "template", **_provenance(checkpoint, config)}
     if template is not None:
         count = fill_template(template, out, values, column)
@@ -74,14 +80,16 @@ def submit(
             write_generic(out, values)
     about.update(videos=count, seconds_per_video=seconds_per_video, file=out.name, file_sha256=sha256(out))
     manifest = out.with_name(f"{out.name}.manifest.json")
-    write_text(manifest, json_format.dumps(about, indent=1) + "\n")
+    for path in (manifest, *([json] if json else [])):
+        write_text(path, json_format.dumps(about, indent=1) + "\n")
     Console().print(f"submission: {out} ({count} videos), {manifest.name} beside it", soft_wrap=True)
 
 
 def _provenance(checkpoint: Path | None, config: Path | None) -> dict[str, object]:
     if config is None and checkpoint is not None:
-        beside = checkpoint.absolute().parent.parent / "config.yaml"
-        config = beside if beside.is_file() else None
+        # A resumed run keeps one folder of logs for each time that it was started; the last one made the checkpoint.
+        kept = checkpoint.absolute().parent.parent.glob("logs*/config.yaml")
+        config = max(kept, key=lambda path: path.stat().st_mtime, default=None)
     for kind, path in (("checkpoint", checkpoint), ("configuration", config)):
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"There is no {kind} '{path}'; give the one that made the predictions.")

@@ -15,6 +15,8 @@ from rich.table import Column, Table
 if TYPE_CHECKING:
     from cvqa_models.models.module import QualityModule
 
+from cvqa_models.data.atomic import write_text
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 # SROCC, PLCC, KROCC and Result on the challenge's test set, as far as its report is at hand. Many rows lack the three
@@ -79,7 +81,7 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
     console.print(_table(rows))
     console.print("", *map(_parts, rows), sep="\n", soft_wrap=True, highlight=False)
     if json is not None:
-        json.write_text(json_format.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+        write_text(json, json_format.dumps([asdict(row) for row in rows], indent=1) + "\n")
     if not check_weights:
         return 0
     named = {name: here for row in rows for name, here in row.weights.items()}

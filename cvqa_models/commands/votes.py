@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cvqa_models.build import votes as pair_tests
 from cvqa_models.build.bradley_terry import fit_table
-from cvqa_models.build.files import write_csv
+from cvqa_models.build.files import write_csv, write_json
 from cvqa_models.data.csv_table import near_misses, numbers, read_csv
 from cvqa_models.data.manifest import read_table, write_manifest
 from cvqa_models.types import VideoRecord
@@ -23,7 +23,14 @@ By = Literal["group", "reference"]
 
 
 def questions(
-    videos: Path, *, out: Path, by: By = "group", share: float = 1.0, verification: bool = True, seed: int = 0
+    videos: Path,
+    *,
+    out: Path,
+    by: By = "group",
+    share: float = 1.0,
+    verification: bool = True,
+    seed: int = 0,
+    json: Path | None = None,
 ) -> None:
     """Write the pair list of a subjective test: which two videos to show side by side, in random order.
 
@@ -34,6 +41,7 @@ def questions(
         share: Share of all pairs to ask; a ring through each set is always asked, so that every video is linked.
         verification: Whether to add questions with a known answer: highest against lowest rate of one encoder.
         seed: Of the draw.
+        json: File for the result: table and number of questions.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"`share` is {share}; expected a number from 0 to 1.")
@@ -44,6 +52,8 @@ def questions(
         asked = pd.concat([asked, checks]).sample(frac=1, random_state=seed)
     write_csv(out, asked)
     Console().print(f"{len(asked)} questions: {out}", highlight=False, soft_wrap=True)
+    if json is not None:
+        write_json(json, {"questions": str(out), "count": len(asked)})
 
 
 def simulate(
@@ -58,6 +68,7 @@ def simulate(
     tie: float = 0.5,
     careless: float = 0.0,
     seed: int = 0,
+    json: Path | None = None,
 ) -> None:
     """Write the answers of simulated viewers, to try the rest of the path before people vote.
 
@@ -72,6 +83,7 @@ def simulate(
         tie: Davidson's tie parameter; 0 for no ties.
         careless: Share of viewers who answer at random.
         seed: Of the answers.
+        json: File for the result: table, number of votes and of viewers.
     """
     if voters < 1 or scale <= 0 or tie < 0 or not 0 <= careless <= 1:
         raise ValueError(
@@ -88,15 +100,18 @@ def simulate(
     answers = pair_tests.simulate_votes(table, asked, votes_per_pair=voters, tie=tie, careless=careless, seed=seed)
     write_csv(out, answers)
     Console().print(f"{len(answers)} votes of {voters} viewers: {out}", highlight=False, soft_wrap=True)
+    if json is not None:
+        write_json(json, {"votes": str(out), "count": len(answers), "viewers": voters})
 
 
-def screen(votes: Path, *, out: Path, most_wrong: int = 0) -> None:
+def screen(votes: Path, *, out: Path, most_wrong: int = 0, json: Path | None = None) -> None:
     """Drop the votes of viewers who failed verification questions, and the verification questions themselves.
 
     Args:
         votes: CSV `participant,group,left,right,expected,answer`; `expected` is empty except in verification rows.
         out: CSV to write; a table of all viewers is written beside it, ending in `_viewers.csv`.
         most_wrong: Wrong verification answers that a viewer is forgiven.
+        json: File for the result: table, and numbers of votes and viewers kept and given.
     """
     kept, viewers = pair_tests.screen_votes(
         read_csv(votes, ["participant", "answer", "expected"]), most_wrong=most_wrong
@@ -109,9 +124,11 @@ def screen(votes: Path, *, out: Path, most_wrong: int = 0) -> None:
     Console().print(
         f"{count} of {len(viewers)} viewers and {len(kept)} votes kept: {out}", highlight=False, soft_wrap=True
     )
+    if json is not None:
+        write_json(json, {"votes": str(out), "count": len(kept), "viewers_kept": count, "viewers": len(viewers)})
 
 
-def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "group") -> int:
+def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "group", json: Path | None = None) -> int:
     """Turn votes into Bradley-Terry scores with ties (Davidson), the minimum of each set at 0, with standard errors.
 
     A set whose comparisons do not link all its videos is left out, votes on unknown videos are dropped, and both are
@@ -123,6 +140,7 @@ def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "grou
             scores as `mos` and their standard errors as `std`.
         videos: Table of the videos that the votes are about: a manifest, or one with CVQAD's columns.
         by: Score each (reference, preset), or each reference across presets; needs `videos`.
+        json: File for the result: table, numbers of videos and sets, and what was left out.
     """
     if by == "reference" and videos is None:
         raise ValueError("`by` reference needs `videos`, the table that names each video's reference.")
@@ -132,6 +150,9 @@ def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "grou
     else:
         write_manifest(out, _scored_manifest(videos, out, fitted))
     Console().print(f"{len(fitted)} videos in {fitted['group'].nunique()} sets: {out}", highlight=False, soft_wrap=True)
+    if json is not None:
+        counts = {"videos": len(fitted), "sets": int(fitted["group"].nunique())}
+        write_json(json, {"scores": str(out), **counts, "problems": problems})
     return 2 if problems else 0
 
 

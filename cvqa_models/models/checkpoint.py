@@ -87,7 +87,13 @@ def load_model(path: str | Path) -> QualityModule:
 
 
 def load_weights(model: QualityModule, checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Load a checkpoint's weights into `model`, exactly.
+    """Load a checkpoint's weights into `model`, exactly; errors are those of `check_fits`."""
+    check_fits(model, checkpoint, path)
+    model.load_state_dict(checkpoint["state_dict"])
+
+
+def check_fits(model: QualityModule, checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Put the model's own frozen weights where the checkpoint left them out, and compare every key and shape.
 
     Raises:
         ValueError: If keys or shapes differ, naming the first of them; the checkpoint is for another model then.
@@ -104,4 +110,3 @@ def load_weights(model: QualityModule, checkpoint: dict[str, Any], path: str | P
             f"{len(misshapen)} of another shape (first: {(missing + unexpected + misshapen)[0]!r}); give the "
             "configuration that it was trained with."
         )
-    model.load_state_dict(state)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cvqa_models.data.atomic import write_bytes, write_text
 from cvqa_models.metrics.group_score import evaluate
 from cvqa_models.report.plots import prediction_against_score, training_curves
 from cvqa_models.report.tables import class_table, group_table
@@ -48,7 +49,7 @@ def write_report(run: Path, frame: pd.DataFrame, log: pd.DataFrame | None, note:
     parts.append("<h2>By group</h2>" + _table(group_table(score)))
     page = run / "report.html"
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(run.name)}</title><style>{STYLE}</style>"
-    page.write_text(head + "\n".join(parts) + "</html>\n", encoding="utf-8")
+    write_text(page, head + "\n".join(parts) + "</html>\n")
     return page
 
 
@@ -62,5 +63,5 @@ def _table(frame: pd.DataFrame) -> str:
 def _image(figure: Figure, path: Path) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    path.write_bytes(buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
     return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'

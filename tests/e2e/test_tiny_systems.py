@@ -73,6 +73,9 @@ def test_a_system_fits_and_predicts(config: Path, table: Path, tmp_path: Path) -
     assert set(scores) == {f"cellauto_{crf}" for crf in CRFS}
     result = evaluate(table, predictions=[run / "predictions.csv"], min_srocc=4, min_plcc=4, min_krocc=4, bootstrap=0)
     assert result["videos"] == 4
+    timing = json.loads((run / "predictions.json").read_text())
+    assert timing["videos"] == 4
+    assert 0 < timing["seconds_per_video"] < 60
     assert (run / "logs" / "config.yaml").is_file()
 
 

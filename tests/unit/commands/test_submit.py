@@ -21,7 +21,8 @@ def predictions(tmp_path: Path) -> Path:
 
 def test_the_manifest_names_file_checkpoint_and_configuration(tmp_path: Path, predictions: Path) -> None:
     (tmp_path / "run/checkpoints").mkdir(parents=True)
-    (tmp_path / "run/config.yaml").write_text("model: x\n")
+    (tmp_path / "run/logs").mkdir()
+    (tmp_path / "run/logs/config.yaml").write_text("model: x\n")
     checkpoint = tmp_path / "run/checkpoints/last.ckpt"
     checkpoint.write_bytes(b"weights")
     out = tmp_path / "s.csv"
@@ -38,6 +39,15 @@ def test_the_manifest_names_file_checkpoint_and_configuration(tmp_path: Path, pr
         "file": "s.csv",
         "file_sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
     }
+
+
+def test_the_measured_time_is_found_beside_the_predictions(tmp_path: Path, predictions: Path) -> None:
+    predictions.with_suffix(".json").write_text('{"videos": 2, "seconds_per_video": 0.75}')
+    submit(predictions, out=tmp_path / "a.csv", json=tmp_path / "result.json")
+    submit(predictions, out=tmp_path / "b.csv", seconds_per_video=2.0)
+    manifests = [json.loads((tmp_path / name).read_text()) for name in ("a.csv.manifest.json", "b.csv.manifest.json")]
+    assert [manifest["seconds_per_video"] for manifest in manifests] == [0.75, 2.0]
+    assert json.loads((tmp_path / "result.json").read_text()) == manifests[0]
 
 
 @pytest.mark.parametrize("layout", ["generic", "kvq", "text"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json as json_format
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from rich.progress import track
 
 from cvqa_models.commands.timeline import Timeline, read_timeline, write_timelines
+from cvqa_models.data.atomic import write_text
 from cvqa_models.data.dataset import load_batch
 from cvqa_models.data.feature_store import write_maps
 from cvqa_models.models.checkpoint import load_model
@@ -112,16 +114,13 @@ def _row(
 
 
 def _write(rows: list[dict[str, object]], csv_file: Path | None, json: Path | None) -> None:
-    _write_csv(rows, sys.stdout)
-    if csv_file is not None:
-        with csv_file.open("w", newline="", encoding="utf-8") as file:
-            _write_csv(rows, file)
-    if json is not None:
-        noted = [{**row, "measures": MEASURES} if "compression_level" in row else row for row in rows]
-        json.write_text(json_format.dumps(noted, indent=1) + "\n", encoding="utf-8")
-
-
-def _write_csv(rows: list[dict[str, object]], file: object) -> None:
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")  # type: ignore[arg-type]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    sys.stdout.write(text.getvalue())
+    if csv_file is not None:
+        write_text(csv_file, text.getvalue())
+    if json is not None:
+        noted = [{**row, "measures": MEASURES} if "compression_level" in row else row for row in rows]
+        write_text(json, json_format.dumps(noted, indent=1) + "\n")

@@ -369,7 +369,7 @@ def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield folder
 
 
-@pytest.mark.parametrize("command", ["submit", "evaluate", "extract", "report", "fit", "predict"])
+@pytest.mark.parametrize("command", ["submit", "evaluate", "extract", "score", "report", "fit", "predict"])
 def test_a_full_disk(command: str, bench: Bench, told: Told, full_disk: Path, tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"video_id": path.stem, "score": n} for n, path in enumerate(bench.videos)]
     predictions = write_table(tmp_path / "predictions.csv", rows)

@@ -25,7 +25,7 @@ PRESETS = ("fast", "medium")
 # Targets as multiples of what x264 spends on the clip at CRF 34: every clip then covers poor to nearly clean, and
 # few of its videos reach the end of VMAF's scale, where differences are noise. openh264 never quantises coarser than 42
 # of 51, so its rates start higher.
-MULTIPLES = dict.fromkeys(("x264", "x265", "svt-av1", "vp9", "vvenc"), (0.6, 1.2, 2.4)) | {"openh264": (2.4, 3.4, 4.8)}
+MULTIPLES = dict.fromkeys(("x264", "x265", "svt-av1", "vp9", "vvenc"), (0.5, 1.1, 2.5)) | {"openh264": (2.4, 4.4, 8.0)}
 TOLERANCE = 0.3  # rates need only be apart here; the table carries the measured ones
 FPS = 25
 _README = """# A small compressed-video data set

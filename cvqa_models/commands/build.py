@@ -42,7 +42,7 @@ def mini(
     workers: int | None = None,
     json: Path | None = None,
 ) -> int:
-    """Build the embedded data set: fifteen references, six encoders, two presets, three rates, scores made from VMAF.
+    """Build the embedded data set: fourteen references, six encoders, two presets, three rates, scores made from VMAF.
 
     The table has CVQAD's columns; its scores are a proxy, not human opinion. A build that was interrupted goes on
     where it stopped. Exit code 2 if a video failed; the others are kept.

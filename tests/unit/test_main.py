@@ -19,7 +19,7 @@ def test_every_command_is_there_and_documented(name: str) -> None:
 def test_a_family_of_commands_has_names_of_two_words() -> None:
     assert find_command(["build", "mini", "--root", "x"]) == ("build mini", ["--root", "x"])
     assert find_command(["check", "a"]) == ("check", ["a"])
-    with pytest.raises(ValueError, match="`cvqa build` needs one of: mini, select"):
+    with pytest.raises(ValueError, match="`cvqa build` needs one of: mini, levels, select"):
         find_command(["build"])
     with pytest.raises(ValueError, match="There is no command `scoer`; expected one of build, check"):
         find_command(["scoer"])

@@ -85,7 +85,7 @@ class Scene:
 
 
 # From nearly still and smooth to fast and detailed. All have some grain, as footage of any camera has: it is the first
-# thing that encoders take away. Discs are cut from photographs that no scene shows, so that no content is in two scenes.
+# thing that encoders take away. Discs are cut from photographs that no scene shows: no content is in two scenes.
 SCENES = (
     Scene("astronaut", "astronaut", Box(0.42, 0.38, 0.70), Box(0.55, 0.42, 0.70), grain=2.5),
     Scene("coffee", "coffee", Box(0.50, 0.50, 0.95), Box(0.48, 0.52, 0.80), grain=2.0),

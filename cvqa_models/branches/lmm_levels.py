@@ -80,7 +80,7 @@ class LmmLevels(Branch):
         self.prompt = checked_prompt(text, self.processor.image_token)
         self.square = square
         rows = network.get_output_embeddings().weight[ids].detach().float()  # type: ignore[operator]
-        self.register_buffer("level_rows", rows, persistent=False)
+        self.register_buffer("level_rows", rows)
         self.register_buffer("prompt_ids", torch.tensor(self._encode(text)), persistent=False)  # for the digest
         self.network = network.get_submodule("model")
         if not frozen:

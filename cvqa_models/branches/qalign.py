@@ -121,7 +121,7 @@ class QAlignLevels(Branch):
         super().__init__(View(KeyFrames(count=count), Native()), len(words), frozen=frozen, variant=variant)
         before, stem = split_prompt(prompt, IMAGE)
         stem, ids = level_tokens(encode, stem, words)
-        self.register_buffer("level_rows", network.lm_head.weight[ids].detach().float(), persistent=False)
+        self.register_buffer("level_rows", network.lm_head.weight[ids].detach().float())
         self.asker = _Asker(network, encode, before + IMAGE + stem)
         self.dtype = self.asker.dtype
         self.local = local

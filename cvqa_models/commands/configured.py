@@ -43,6 +43,12 @@ class Configured:
         with _one_sentence():
             self._values: Namespace = self._parser.parse_args(words)
 
+    @property
+    def seed(self) -> int:
+        """Return the seed that `train.py` would start from."""
+        given = self._values.seed_everything
+        return given if type(given) is int else 0
+
     def build(self, seed: int | None = None) -> tuple[QualityModule, GroupDataModule]:
         """Return a model and its data module, freshly initialised from `seed`, or from the generator as it is.
 

@@ -177,13 +177,14 @@ def extract_table(path: Path, columns: list[str], store: Path) -> int:
 
 
 def build(config: list[Path]) -> tuple[QualityModule, GroupDataModule]:
-    """Return the model and the data module of configuration files for `train.py`.
+    """Return the model and the data module of configuration files for `train.py`, and its random weights, too.
 
     Raises:
         ValueError: If a key is unknown or a value has the wrong type.
         FileNotFoundError: If a file is not there.
     """
-    return Configured(config).build()
+    configured = Configured(config)
+    return configured.build(configured.seed)
 
 
 def parse_shard(shard: str | None) -> tuple[int, int]:

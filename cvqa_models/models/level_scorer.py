@@ -125,10 +125,24 @@ class LevelScorer(QualityModule):
             self._base_digests[name] = digest(holder)
         return self._base_digests[name]
 
+    def on_predict_start(self) -> None:
+        """Refuse to predict with shards.
+
+        Raises:
+            ValueError: If the model is sharded: processes that run out of videos would leave the others waiting.
+        """
+        if isinstance(self.device_mesh, DeviceMesh):
+            raise ValueError(
+                "A sharded model fits and validates but does not predict, since its processes get unequal numbers of "
+                "videos; predict with `--trainer.strategy auto` or `ddp`, which read the same checkpoint."
+            )
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave everything out that is not trained."""
+        """Leave everything out that is not trained, but for a base that was in no file."""
         super().on_save_checkpoint(checkpoint)
         for name, branch in self._partly_frozen().items():
+            if self._is_random(name):
+                continue
             checkpoint["frozen_digests"][name] = self._base_digest(name, branch)
             for key in base_keys(branch):
                 checkpoint["state_dict"].pop(f"branches.{name}.{key}", None)
@@ -141,6 +155,8 @@ class LevelScorer(QualityModule):
         """
         super().on_load_checkpoint(checkpoint)
         for name, branch in self._partly_frozen().items():
+            if self._is_random(name):
+                continue
             stored, found = checkpoint.get("frozen_digests", {}).get(name), self._base_digest(name, branch)
             if stored != found:
                 raise ValueError(

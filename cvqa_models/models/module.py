@@ -218,16 +218,14 @@ class QualityModule(pl.LightningModule, ABC):
                 yield vectors, rate, 0.0, start
 
     def _left_out(self) -> dict[str, Branch]:
-        """Return the frozen branches that a checkpoint need not hold, since their weights lie in files of their own.
+        """Return the frozen branches that a checkpoint need not hold, since their weights lie in files of their own."""
+        return {n: branch for n, branch in self.each_branch().items() if branch.frozen and not self._is_random(n)}
 
-        A frozen branch configured without weights is a random projection, which exists nowhere else.
-        """
-        configs = {**self.hparams, **self.hparams.get("branches", {})}
-        return {
-            name: branch
-            for name, branch in self.each_branch().items()
-            if branch.frozen and not _lacks_weights(configs.get(name))
-        }
+    def _is_random(self, name: str) -> bool:
+        """Return whether the frozen part of a branch started from no file: random numbers, which exist nowhere else."""
+        config = {**self.hparams, **self.hparams.get("branches", {})}.get(name)
+        arguments = config.get("init_args", {}) if isinstance(config, Mapping) else {}
+        return any((key == "base" or key.endswith("weights")) and arguments[key] is None for key in arguments)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave weights out that lie in files; their digests go in, so that loading can tell if they are the same."""
@@ -274,12 +272,6 @@ class _WarmupCosine:
             return (since + 1) / (self.warmup + 1)
         span = max(1, self.total - self.start - self.warmup)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (since - self.warmup) / span)))
-
-
-def _lacks_weights(config: Any) -> bool:
-    """Return whether a branch's configuration leaves a network untrained, as `weights: null` does."""
-    arguments = config.get("init_args", {}) if isinstance(config, Mapping) else {}
-    return any(key.endswith("weights") and value is None for key, value in arguments.items())
 
 
 def _states(checkpoint: dict[str, Any]) -> list[dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""Every tiny system, on real encodes: fit, predict one row per video, evaluate."""
+"""Every tiny system, on real encodes: fit, predict one row per video, score the same files alone, evaluate."""
 
 from __future__ import annotations
 
@@ -68,8 +68,12 @@ def words(stage: str, config: Path, table: Path, run: Path, *more: str) -> list[
 def test_a_system_fits_and_predicts(config: Path, table: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run_cli(words("fit", config, table, run, "--trainer.max_epochs=1"))
-    run_cli(words("predict", config, table, run, f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"))
+    last = run / "checkpoints" / "last.ckpt"
+    run_cli(words("predict", config, table, run, f"--ckpt_path={last}"))
     scores = read_predictions(run / "predictions.csv")
+    score(sorted(table.parent.glob("cellauto_*.mp4")), checkpoint=last, json=tmp_path / "scores.json")
+    alone = {Path(row["video"]).stem: row["score"] for row in json.loads((tmp_path / "scores.json").read_text())}
+    assert alone == pytest.approx(scores, rel=1e-4, abs=1e-5)
     assert set(scores) == {f"cellauto_{crf}" for crf in CRFS}
     result = evaluate(table, predictions=[run / "predictions.csv"], min_srocc=4, min_plcc=4, min_krocc=4, bootstrap=0)
     assert result["videos"] == 4

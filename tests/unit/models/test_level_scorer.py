@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.data import DataLoader
 
 from cvqa_models.branches.qalign import QAlignLevels
@@ -150,7 +151,15 @@ def test_a_fully_trained_scorer_keeps_all_but_the_unused_output_layer(tmp_path: 
         "lm_head",
         "q_pos_embed",
         "k_pos_embed",
+        "level_rows",
     }
+
+
+def test_shards_do_not_predict() -> None:
+    model = IqaLlava(scorer(), GroupLoss())
+    model._device_mesh = DeviceMesh.__new__(DeviceMesh)
+    with pytest.raises(ValueError, match=r"does not predict.*predict with `--trainer\.strategy auto`"):
+        model.on_predict_start()
 
 
 def columns(videos: int = 60) -> tuple[list[str], np.ndarray, np.ndarray]:

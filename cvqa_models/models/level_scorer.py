@@ -154,18 +154,19 @@ class LevelScorer(QualityModule):
             ValueError: If the checkpoint's adapters belong to another base.
         """
         super().on_load_checkpoint(checkpoint)
+        state, digests = checkpoint.get("state_dict", {}), checkpoint.get("frozen_digests", {})
         for name, branch in self._partly_frozen().items():
-            if self._is_random(name):
-                continue
-            stored, found = checkpoint.get("frozen_digests", {}).get(name), self._base_digest(name, branch)
+            if name not in digests and all(f"branches.{name}.{key}" in state for key in base_keys(branch)):
+                continue  # the base was in no file, so it is in this one
+            stored, found = digests.get(name), self._base_digest(name, branch)
             if stored != found:
                 raise ValueError(
                     f"The checkpoint holds adapters of `{name}` for another base (digest {str(stored)[:12]}, here "
                     f"{found[:12]}); give the `base` it was made with."
                 )
-            state = branch.state_dict()
-            for key in base_keys(branch) if "state_dict" in checkpoint else ():
-                checkpoint["state_dict"][f"branches.{name}.{key}"] = state[key]
+            own = branch.state_dict()
+            for key in base_keys(branch):
+                state[f"branches.{name}.{key}"] = own[key]
 
 
 def padded(batch: Batch, length: int) -> Batch:

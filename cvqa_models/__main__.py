@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_table:import_table", "turn a public data set's label file into a manifest"),
     "check": ("check:check", "decode every video and list the broken ones"),
     "extract": ("extract:extract", "compute and cache the features of frozen branches"),
+    "fit-mmf": ("fit_mmf:fit_mmf", "choose and fit MMF, the full-reference bag of regressors, on cached measures"),
     "score": ("score:score", "score any video files"),
     "crossval": ("crossval:crossval", "cross-validate heads on cached features, with inner selection"),
     "export": ("export:export", "write the weights of a checkpoint alone"),

@@ -22,21 +22,23 @@ class Configured:
     Args:
         files: Configuration files; a later one overrules an earlier one.
         changes: Further values by the name that they have on the command line, such as `model.recipe.lr_head`.
+        with_data: Whether `data` must be there; otherwise it is passed over, and only `build_model` may be called.
 
     Raises:
         ValueError: If a key is unknown or a value has the wrong type.
         FileNotFoundError: If a file is not there.
     """
 
-    def __init__(self, files: list[Path], changes: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, files: list[Path], changes: Mapping[str, Any] | None = None, *, with_data: bool = True) -> None:
         for path in files:
             if not path.is_file():
                 raise FileNotFoundError(f"There is no configuration '{path}'.")
         self._parser = ArgumentParser(exit_on_error=False)
         self._parser.add_argument("--config", action="config")
         self._parser.add_subclass_arguments(QualityModule, "model", required=True)
-        self._parser.add_class_arguments(GroupDataModule, "data")
-        for name in ("trainer", "run", "maps", "seed_everything", "ckpt_path"):
+        if with_data:
+            self._parser.add_class_arguments(GroupDataModule, "data")
+        for name in ("trainer", "run", "maps", "seed_everything", "ckpt_path", *(() if with_data else ("data",))):
             self._parser.add_argument(f"--{name}", type=Any, default=None, help="belongs to `train.py`; not used here")
         words = [f"--config={path}" for path in files]
         words += [f"--{key}={json.dumps(value)}" for key, value in (changes or {}).items()]
@@ -61,6 +63,18 @@ class Configured:
         with _one_sentence():
             built = self._parser.instantiate(self._values)
         return built.model, built.data
+
+    def build_model(self) -> QualityModule:
+        """Return the model alone. Errors are those of `build`."""
+        with _one_sentence():
+            model: QualityModule = self._parser.instantiate(self._values).model
+        return model
+
+    @property
+    def model_config(self) -> dict[str, Any]:
+        """Return `class_path` and `init_args` of the model as plain values, as a checkpoint keeps them."""
+        plain: dict[str, Any] = self._values.model.clone().as_dict()
+        return plain
 
 
 @contextmanager

@@ -221,6 +221,9 @@ def _extract_video(
             "weights": digest(branch),
             "reading": options.key,
         }
+        if branch.view.with_reference:
+            assert record.reference_path is not None  # it was just read
+            about["reference_sha256"] = sha256(record.reference_path)
         store.write(key, record.video_id, tokens[key], {**about, **video})
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from rich.progress import track
 
+from cvqa_models.commands.configured import Configured
 from cvqa_models.commands.timeline import Timeline, read_timeline, write_timelines
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.dataset import load_batch
@@ -31,6 +32,8 @@ def score(
     /,
     *,
     checkpoint: Path | None = None,
+    config: list[Path] | None = None,
+    reference: Path | None = None,
     timeline: Path | None = None,
     decoder: Decoder = "auto",
     untagged: Untagged = "bt709",
@@ -41,15 +44,19 @@ def score(
 ) -> None:
     """Print a CSV with one row per file, in the order given.
 
-    Without a checkpoint the column is `compression_level`: compression damage on VMAF's scale from 0 to 100 (100 is
-    clean), estimated from the pixels alone by the network that ships with the project. It is not human opinion. With
-    one the column is `score`, which compares between encodes of one source.
+    Without a checkpoint or configuration the column is `compression_level`: compression damage on VMAF's scale from 0
+    to 100 (100 is clean), estimated from the pixels alone by the network that ships with the project. It is not human
+    opinion. With one the column is `score`, which compares between encodes of one source.
 
     Videos are scored one at a time, so that a score depends on nothing but the file, the weights and the precision.
 
     Args:
         videos: Video files.
-        checkpoint: Checkpoint written by `train.py fit`; the compression level that ships with the project by default.
+        checkpoint: Checkpoint written by `train.py fit` or `cvqa fit-mmf`; the compression level that ships with the
+            project by default.
+        config: Instead of a checkpoint, the configuration of a system that is complete without training, such as
+            `configs/model/ms_ssim.yaml`.
+        reference: The source of all the videos, for full-reference systems.
         timeline: Also write the compression level of every second to this file, `.csv` or `.json`.
         decoder: Decoding library.
         untagged: Colour matrix of streams of 720 lines and more that carry no tag.
@@ -68,7 +75,8 @@ def score(
     twice = [name for name in names if names.count(name) > 1]
     if maps is not None and twice:
         raise ValueError(f"{len(twice)} videos are called '{twice[0]}', and `--maps` would write one file for all.")
-    model = shipped_model() if checkpoint is None else load_model(checkpoint)
+    model = _model(checkpoint, config)
+    _check_reference(model, reference)
     options = ReadOptions(decoder=decoder, untagged=untagged)
     shown = track(videos, "scoring", disable=not sys.stderr.isatty())
     if timeline is not None:
@@ -76,19 +84,27 @@ def score(
         rows: list[dict[str, object]] = [{"video": name, "compression_level": t.level} for name, t in timelines.items()]
         write_timelines(timeline, timelines)
     else:
-        rows = [_row(model, path, options, precision, maps) for path in shown]
+        rows = [_row(model, path, options, precision, maps, reference) for path in shown]
     _write(rows, csv_file, json)
     if isinstance(model, CompressionLevelModel):
         sys.stderr.write(f"compression_level measures {MEASURES}.\n")
 
 
-def score_video(model: QualityModule, path: Path, options: ReadOptions, precision: Precision = "32-true") -> Prediction:
+def score_video(
+    model: QualityModule,
+    path: Path,
+    options: ReadOptions,
+    precision: Precision = "32-true",
+    reference: Path | None = None,
+) -> Prediction:
     """Return the prediction for one file, as if it were a group of its own.
 
     Raises:
         ValueError: If the file cannot be decoded, naming it and the reason.
     """
     record = VideoRecord(video_id=str(path), path=str(path), group=str(path), reference=str(path))
+    if reference is not None:
+        record = replace(record, reference_path=str(reference))
     batch = load_batch([record], model.demands, None, options)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         return model.predict_step(batch, 0)[0]
@@ -104,13 +120,43 @@ def _timeline(model: QualityModule, path: Path, options: ReadOptions, precision:
 
 
 def _row(
-    model: QualityModule, path: Path, options: ReadOptions, precision: Precision, maps: Path | None
+    model: QualityModule,
+    path: Path,
+    options: ReadOptions,
+    precision: Precision,
+    maps: Path | None,
+    reference: Path | None,
 ) -> dict[str, object]:
-    prediction = score_video(model, path, options, precision)
+    prediction = score_video(model, path, options, precision, reference)
     if maps is not None:
         write_maps(maps, replace(prediction, video_id=path.name))
     column = "compression_level" if isinstance(model, CompressionLevelModel) else "score"
     return {"video": prediction.video_id, column: prediction.score, **prediction.details}
+
+
+def _model(checkpoint: Path | None, config: list[Path] | None) -> QualityModule:
+    if checkpoint is not None and config is not None:
+        raise ValueError("Give either `--checkpoint FILE` or `--config FILE...`: what scores the videos.")
+    if checkpoint is not None:
+        return load_model(checkpoint)
+    if config is None:
+        return shipped_model()
+    configured = Configured(config, with_data=False)
+    model = configured.build_model()
+    learns = any(parameter.requires_grad for parameter in model.parameters())
+    # The system's own `weights` are those of its head; with them it is as its authors published it.
+    if learns and configured.model_config["init_args"].get("weights") is None:
+        raise ValueError(f"{type(model).__name__} is not trained; train it and give its `--checkpoint`.")
+    return model.eval()
+
+
+def _check_reference(model: QualityModule, reference: Path | None) -> None:
+    name = type(model).__name__
+    compares = any(demand.view.with_reference for demand in model.demands.values())
+    if compares and reference is None:
+        raise ValueError(f"{name} compares a video with its source; give `--reference FILE`.")
+    if reference is not None and not compares:
+        raise ValueError(f"{name} sees no source; leave `--reference` out.")
 
 
 def _write(rows: list[dict[str, object]], csv_file: Path | None, json: Path | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import io
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -36,6 +38,26 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"'{path}' has no `state_dict`; expected a checkpoint written by `train.py fit`.")
     return content
+
+
+def to_bytes(model: QualityModule, config: dict[str, Any]) -> bytes:
+    """Return a checkpoint like those of `train.py fit`, for a model that was fitted without a trainer.
+
+    Args:
+        model: The model.
+        config: Its `class_path` and `init_args`, plain values.
+    """
+    content: dict[str, Any] = {
+        "state_dict": model.state_dict(),
+        "hyper_parameters": {"_class_path": config["class_path"], **config["init_args"]},
+        "pytorch-lightning_version": importlib.metadata.version("pytorch-lightning"),
+        "epoch": 0,
+        "global_step": 0,
+    }
+    model.on_save_checkpoint(content)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
 
 
 def model_config(checkpoint: dict[str, Any]) -> dict[str, Any]:

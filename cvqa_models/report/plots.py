@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -51,4 +52,15 @@ def training_curves(log: pd.DataFrame) -> Figure:
         axis.grid(alpha=0.3)
         if axis.has_data():
             axis.legend(fontsize=8)
+    return figure
+
+
+def bars(values: Mapping[str, float], label: str) -> Figure:
+    """Return named values as horizontal bars, the first on top; `label` says what they are."""
+    figure = Figure(figsize=(6, 0.4 + 0.3 * len(values)), layout="constrained")
+    axis = figure.subplots()
+    axis.barh(list(values), list(values.values()))
+    axis.invert_yaxis()
+    axis.set_xlabel(label, fontsize=9)
+    axis.tick_params(labelsize=8)
     return figure

@@ -7,21 +7,35 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import pandas as pd
 import pytest
 import torch
 
+from cvqa_models.branches.piq import MEASURES
 from cvqa_models.cli import run_cli
 from cvqa_models.commands.evaluate import evaluate
+from cvqa_models.commands.extract import extract
+from cvqa_models.commands.fit_mmf import fit_mmf
 from cvqa_models.commands.score import score
 from cvqa_models.data.submission import read_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = sorted((ROOT / "configs" / "tiny").glob("*.yaml"))
+FINISHED = [ROOT / "configs" / "tiny" / f"{name}.yaml" for name in ("metric", "ms_ssim")]  # nothing to train
+FITTED = ROOT / "configs" / "tiny" / "mmf.yaml"  # by its own command
+TINY = sorted({*(ROOT / "configs" / "tiny").glob("*.yaml")} - {*FINISHED, FITTED})
 SOURCES = ("testsrc2", "mandelbrot", "gradients", "cellauto")
 CRFS = (20, 32, 40, 48)
+
+
+def encode(source: str, crf: int, path: Path) -> Path:
+    """Encode a test picture; at 0 nothing is lost."""
+    picture = f"-v error -f lavfi -i {source}=size=320x180:rate=25 -t 1.2 -c:v libx264 -preset ultrafast"
+    options = [*picture.split(), "-crf", str(crf), "-pix_fmt", "yuv420p", str(path)]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *options], check=True)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +44,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
     rows = []
     for source in SOURCES:
+        original = encode(source, 0, folder / f"{source}.mkv")
         for rank, crf in enumerate(reversed(CRFS)):
-            path = folder / f"{source}_{crf}.mp4"
-            encode = f"-v error -f lavfi -i {source}=size=320x180:rate=25 -t 1.2 -c:v libx264 -preset ultrafast"
-            options = [*encode.split(), "-crf", str(crf), "-pix_fmt", "yuv420p", str(path)]
-            subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *options], check=True)
-            rows.append({"video_id": path.stem, "path": path, "reference": source, "group": source, "mos": rank})
+            path = encode(source, crf, folder / f"{source}_{crf}.mp4")
+            row = {"video_id": path.stem, "path": path, "reference": source, "group": source, "mos": rank}
+            rows.append({**row, "reference_path": original})
     manifest = folder / "manifest.csv"
     with manifest.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -75,12 +88,56 @@ def test_a_system_fits_and_predicts(config: Path, table: Path, tmp_path: Path) -
     alone = {Path(row["video"]).stem: row["score"] for row in json.loads((tmp_path / "scores.json").read_text())}
     assert alone == pytest.approx(scores, rel=1e-4, abs=1e-5)
     assert set(scores) == {f"cellauto_{crf}" for crf in CRFS}
-    result = evaluate(table, predictions=[run / "predictions.csv"], min_srocc=4, min_plcc=4, min_krocc=4, bootstrap=0)
+    result = evaluate_unseen(table, run)
     assert result["videos"] == 4
     timing = json.loads((run / "predictions.json").read_text())
     assert timing["videos"] == 4
     assert 0 < timing["seconds_per_video"] < 60
     assert (run / "logs" / "config.yaml").is_file()
+
+
+def evaluate_unseen(table: Path, run: Path, unseen: str = "cellauto") -> dict[str, Any]:
+    """Return the evaluation of a run's predictions, which must be those of the test reference."""
+    scores = read_predictions(run / "predictions.csv")
+    assert set(scores) == {f"{unseen}_{crf}" for crf in CRFS}
+    return evaluate(table, predictions=[run / "predictions.csv"], min_srocc=4, min_plcc=4, min_krocc=4, bootstrap=0)
+
+
+@pytest.mark.parametrize("config", FINISHED, ids=lambda path: path.stem)
+def test_a_system_that_learns_nothing_predicts_at_once(config: Path, table: Path, tmp_path: Path) -> None:
+    run_cli(words("predict", config, table, tmp_path))
+    assert evaluate_unseen(table, tmp_path)["videos"] == 4
+    with pytest.raises(ValueError, match="has nothing to train; use it as it is"):
+        run_cli(words("fit", config, table, tmp_path / "fit", "--trainer.max_epochs=1"))
+
+
+@pytest.mark.filterwarnings("ignore:Using the fractional value max_samples")  # of four videos in an inner fold
+def test_mmf_is_fitted_on_cached_measures_and_predicts(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data.yaml"
+    source = {"class_path": "cvqa_models.data.manifest.Manifest", "init_args": {"path": str(table)}}
+    # A radial kernel says the same of everything that is far from what it was fitted on, as noise is from the others.
+    split = {"val": ["gradients"], "test": ["testsrc2"]}
+    data.write_text(json.dumps({"data": {"source": source, "split": split, "store": str(tmp_path / "store")}}))
+    with pytest.raises(ValueError, match=r"does not hold all measures; run `cvqa extract`"):
+        fit_mmf(config=[FITTED, data], run=tmp_path)
+    extract(config=[FITTED, data], device="cpu")
+    found = fit_mmf(config=[FITTED, data], run=tmp_path, trials=3, folds=2, json=tmp_path / "fit.json")
+    assert json.loads((tmp_path / "fit.json").read_text()) == found
+    assert set(found["importance"]) == set(MEASURES)
+    assert "importance on the val videos" in capsys.readouterr().out
+    assert (tmp_path / "importance.png").stat().st_size > 1000
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    run_cli(words("predict", FITTED, table, tmp_path, f"--ckpt_path={last}", "--data.split.test=[testsrc2]"))
+    assert evaluate_unseen(table, tmp_path, "testsrc2")["videos"] == 4
+    # One file alone, with its source decoded beside it, scores as it did in the table from cached measures.
+    path = table.parent / "testsrc2_40.mp4"
+    score([path], checkpoint=last, reference=table.parent / "testsrc2.mkv", csv_file=tmp_path / "one.csv")
+    alone = float((tmp_path / "one.csv").read_text().splitlines()[1].rsplit(",", 1)[1])
+    assert alone == pytest.approx(read_predictions(tmp_path / "predictions.csv")["testsrc2_40"], rel=1e-6)
+    with pytest.raises(ValueError, match="MMF is not trained by gradients"):
+        run_cli(words("fit", FITTED, table, tmp_path / "fit", "--trainer.max_epochs=1"))
 
 
 def test_a_run_folder_is_not_overwritten(table: Path, tmp_path: Path) -> None:

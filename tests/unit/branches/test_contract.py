@@ -20,6 +20,7 @@ from tests.unit.branches.tiny import TINY
 
 TABLE = "cvqa_models.branches.table.Table"  # holds measured values and computes nothing from frames
 FRAME = (64, 96)  # height and width of the decoded frames that the views below are cut from
+PAIRED_FRAME = (161, 176)  # MS-SSIM takes no smaller ones
 
 
 def class_path(branch: type[Branch]) -> str:
@@ -57,8 +58,8 @@ def build(path: str, **changes: Any) -> Branch:
 def draw(branch: Branch, videos: int) -> Tensor:
     """Return a view of `videos` videos of noise, each different."""
     view, generator = branch.view, torch.Generator().manual_seed(7)
-    channels = 6 if view.with_reference else 3
-    shape = (videos, view.frames.num_clips, channels, view.frames.clip_length, *view.pixels.output_size(*FRAME))
+    channels, frame = (6, PAIRED_FRAME) if view.with_reference else (3, FRAME)
+    shape = (videos, view.frames.num_clips, channels, view.frames.clip_length, *view.pixels.output_size(*frame))
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 

@@ -128,4 +128,6 @@ TINY: dict[str, dict[str, Any]] = {
         "lora": Lora(rank=2, alpha=4),
         "dtype": "float32",
     },
+    "cvqa_models.branches.piq.Piq": {"measures": ["gmsd", "ssim"], "num_frames": 2},
+    "cvqa_models.branches.ms_ssim.MsSsimFrames": {"num_frames": 2},
 }

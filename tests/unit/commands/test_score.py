@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -91,6 +92,8 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_a_timeline_needs_a_level(encodes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "load_model", lambda _: object())
-    with pytest.raises(ValueError, match="`timeline` needs a compression level, but the checkpoint holds a object"):
+    monkeypatch.setattr(module, "load_model", lambda _: SimpleNamespace(demands={}))
+    with pytest.raises(
+        ValueError, match="`timeline` needs a compression level, but the checkpoint holds a SimpleNamespace"
+    ):
         score(encodes[:1], checkpoint=tmp_path / "last.ckpt", timeline=tmp_path / "seconds.csv")

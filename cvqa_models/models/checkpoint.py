@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import warnings
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -27,7 +28,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         # Mapped, the state of the optimiser takes no memory where only the weights are copied.
         mapped = zipfile.is_zipfile(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of old formats; the errors below say more
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
         raise ValueError(
             f"'{path}' holds pickled objects other than tensors and plain values, which could run code; expected a "

@@ -369,6 +369,8 @@ def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield folder
 
 
+# TensorBoard writes on a thread of its own, which meets the full disk too.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("command", ["submit", "evaluate", "extract", "score", "report", "fit", "predict"])
 def test_a_full_disk(command: str, bench: Bench, told: Told, full_disk: Path, tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"video_id": path.stem, "score": n} for n, path in enumerate(bench.videos)]

@@ -35,6 +35,7 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
     source = [
         f"--data.source.init_args.labels={labels}",
         f"--data.source.init_args.videos={data / 'videos'}",
+        f"--data.source.init_args.references={data / 'references'}",
         f"--data.store={data / 'features'}",
         f"--run={run}",
     ]

@@ -141,7 +141,10 @@ def _read_weights(path: Path, names: list[str]) -> list[float]:
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"'{path}' is no JSON object of file name -> weight ({error}).") from error
     if set(share) != set(names):
-        raise ValueError(f"'{path}' has weights for {sorted(share)}; expected exactly {sorted(names)}.")
+        raise ValueError(
+            f"'{path}' has weights for {sorted(share)}; expected exactly {sorted(names)}, the names of "
+            "the prediction files."
+        )
     return [share[name] for name in names]
 
 

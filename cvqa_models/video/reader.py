@@ -147,7 +147,10 @@ def _probe_source(
     if asking is None:
         return None
     if reference is None:
-        raise ValueError(f"View `{asking.key}` of '{info.path}' needs the source video; give its `reference_path`.")
+        raise ValueError(
+            f"View `{asking.key}` of '{info.path}' needs the source video; give its `reference_path` in "
+            "the manifest, or the folder `references` of the data set."
+        )
     source = probe(reference, options)
     _check_source(info, source)
     return source

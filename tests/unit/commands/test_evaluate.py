@@ -160,6 +160,30 @@ def test_ensemble_weights_are_fitted_written_and_read(tmp_path, labels, predict)
     assert again["rows"]["ensemble"]["result"] == pytest.approx(fitted["rows"]["ensemble"]["result"])
 
 
+def test_weights_fitted_on_validation_serve_the_test_videos(tmp_path, labels, predict) -> None:
+    """Each reference is one group of 18; two validate, the third tests."""
+
+    def side(name: str, rows: slice, noises: tuple[float, float]) -> list[Path]:
+        (tmp_path / name).mkdir()
+        files = []
+        for model, noise in zip(("fine", "rough"), noises, strict=True):
+            kept = dict(zip(IDS[rows], noisy(len(model), noise)[rows].tolist(), strict=True))
+            pairs = [[key, value] for key, value in kept.items()]
+            files.append(write(tmp_path / name / f"{model}.csv", ["video_id", "score"], pairs))
+        return files
+
+    evaluate(labels, predictions=side("val", slice(0, 36), (0.3, 1.0)), fit=tmp_path / "weights.json")
+    tested = side("test", slice(36, 54), (0.3, 1.0))
+    found = evaluate(labels, predictions=tested, weights=tmp_path / "weights.json", out=tmp_path / "both.csv")
+    weights = json.loads((tmp_path / "weights.json").read_text())
+    columns = np.stack([noisy(len(model), noise)[36:] for model, noise in (("fine", 0.3), ("rough", 1.0))], axis=1)
+    expected = combine(GROUPS[36:], columns, [weights["fine"], weights["rough"]])
+    with (tmp_path / "both.csv").open() as file:
+        written = {row["video_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert [written[name] for name in IDS[36:]] == pytest.approx(expected.tolist())
+    assert found["rows"]["ensemble"]["videos"] == 18
+
+
 def test_ladder_and_pairs_are_added(tmp_path, labels, predict) -> None:
     rates = np.log([video[3] for video in VIDEOS])
     pairs = [[IDS[0], IDS[1], 2, "source"], [IDS[2], IDS[1], 1, "nonsource"], [IDS[2], IDS[0], 2, "nonsource"]]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,17 @@ import torch
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
+from cvqa_models.branches.piq import Piq
 from cvqa_models.branches.table import Table
 from cvqa_models.commands import extract as module
 from cvqa_models.commands.extract import extract, extract_features, extract_table, parse_shard
 from cvqa_models.data.dataset import load_batch
 from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.files import sha256
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.frames import KeyFrames
 from cvqa_models.video.pixels import Crop, Resize
-from cvqa_models.video.reader import ReadOptions
+from cvqa_models.video.reader import ReadOptions, read_views
 from cvqa_models.video.view import View
 from tests.unit.data.footage import make_videos
 
@@ -95,6 +98,19 @@ def test_the_header_says_how_features_were_made(tmp_path: Path, videos: list[Vid
     assert str(about["weights"]).startswith(branch.demand.cache_key.rsplit("-", 1)[1])
     assert about["video_bytes"] == Path(str(videos[0].path)).stat().st_size
     assert str(about["branch"]).endswith(".Mean")
+
+
+def test_features_of_pairs_say_which_source_they_saw(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    branch = Piq(["gmsd"], num_frames=2).eval()
+    store = FeatureStore(tmp_path / "store", OPTIONS.key)
+    with pytest.raises(ValueError, match="needs the source video; give its `reference_path` in the manifest"):
+        extract_features({"piq": branch}, videos[1:2], store, OPTIONS)
+    source = str(videos[0].path)
+    extract_features({"piq": branch}, [replace(videos[1], reference_path=source)], store, OPTIONS)
+    assert branch.demand.cache_key is not None
+    assert store.metadata(branch.demand.cache_key, "v1")["reference_sha256"] == sha256(source)
+    x = read_views(str(videos[1].path), [branch.view], reference=source)[branch.view.key]
+    assert torch.equal(store.read(branch.demand.cache_key, "v1"), branch.tokens(x[None])[0])
 
 
 def test_shards_divide_the_work(tmp_path: Path, videos: list[VideoRecord]) -> None:

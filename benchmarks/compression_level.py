@@ -30,7 +30,7 @@ from cvqa_models.build.encoders import BITRATE, find_encoder
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.pseudo_labels import measure
 from cvqa_models.build.references import Reference, load, prepare_clip
-from cvqa_models.build.scenes import PHOTOGRAPHS, _photograph
+from cvqa_models.build.scenes import PHOTOGRAPHS, read_photograph
 from cvqa_models.commands.score import score_video
 from cvqa_models.data.files import index_videos
 from cvqa_models.models.checkpoint import load_model
@@ -103,7 +103,7 @@ def cut(gray: Tensor) -> Tensor:
 
 def fit_natural() -> tuple[Tensor, Tensor]:
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-    found = statistics(torch.cat([cut((_photograph(name) * luma).sum(0)) for name in PHOTOGRAPHS]))
+    found = statistics(torch.cat([cut((read_photograph(name) * luma).sum(0)) for name in PHOTOGRAPHS]))
     return found.mean(0), found.T.cov()
 
 

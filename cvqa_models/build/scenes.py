@@ -151,7 +151,7 @@ def render(scene: Scene, height: int, width: int, frames: int, seed: int = 0) ->
         seed: Of the grain and the shake.
     """
     rng = np.random.default_rng(seed)
-    photograph = _fitted(_photograph(scene.photograph), scene, height, width)
+    photograph = _fitted(read_photograph(scene.photograph), scene, height, width)
     discs = [(mover, _disc(mover, height)) for mover in scene.movers]
     phases = rng.uniform(0, 2 * math.pi, 4)
     for number in range(frames):
@@ -166,7 +166,7 @@ def render(scene: Scene, height: int, width: int, frames: int, seed: int = 0) ->
         yield np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
-def _photograph(name: str) -> Tensor:
+def read_photograph(name: str) -> Tensor:
     """Return a photograph as float32 (3, H, W) in [0, 255]."""
     from PIL import Image
 
@@ -222,7 +222,7 @@ def _shoot(
 
 def _disc(mover: Mover, height: int) -> Tensor:
     """Return a disc as (4, d, d): three colours and its opacity, soft at the edge."""
-    photograph = _photograph(mover.photograph)
+    photograph = read_photograph(mover.photograph)
     side = max(round(2 * mover.radius * height), 4)
     rows, columns = photograph.shape[1:]
     half = min(rows, columns) // 3

@@ -18,7 +18,8 @@ from cvqa_models.report.tables import class_table, group_table
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
 table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd }
-th { text-align: left; background: #f5f5f5 } td { font-variant-numeric: tabular-nums } img { max-width: 100% }
+th { text-align: left; background: #f5f5f5 } td { font-variant-numeric: tabular-nums }
+td + td, th + th { text-align: right !important } img { max-width: 100% }
 .note { color: #555 }
 """
 

@@ -23,19 +23,19 @@ def prediction_against_score(frame: pd.DataFrame) -> Figure:
         axis.set_axis_off()
     for axis, group in zip(axes.flat, groups, strict=False):
         _panel(axis, frame[frame["group"] == group], codecs)
-        axis.set_title(str(group), fontsize=8)
+        axis.set_title(str(group), fontsize=10)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(8, len(codecs)), fontsize=8)
-    figure.supxlabel("subjective score", fontsize=9)
-    figure.supylabel("predicted score", fontsize=9)
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(8, len(codecs)), fontsize=10)
+    figure.supxlabel("subjective score", fontsize=11)
+    figure.supylabel("predicted score", fontsize=11)
     return figure
 
 
 def _panel(axis: Axes, part: pd.DataFrame, codecs: list[str]) -> None:
     for number, codec in enumerate(codecs):
         rows = part[part["codec"] == codec]
-        axis.scatter(rows["mos"], rows["score"], s=14, color=f"C{number % 10}", label=codec)
-    axis.tick_params(labelsize=7)
+        axis.scatter(rows["mos"], rows["score"], s=22, color=f"C{number % 10}", label=codec)
+    axis.tick_params(labelsize=8)
 
 
 def training_curves(log: pd.DataFrame) -> Figure:

@@ -12,6 +12,7 @@ from cvqa_models.types import VideoRecord
 # Inside one codec a group has only its rungs, so the official sizes would leave no group; three points can rank.
 SMALLEST = Thresholds(srocc=3, plcc=3, krocc=3)
 COEFFICIENTS = ["srocc", "plcc", "krocc"]
+CLASSES = ["low", "mid", "high", "unknown"]
 
 
 def join(records: Sequence[VideoRecord], scores: Mapping[str, float]) -> pd.DataFrame:
@@ -44,7 +45,7 @@ def join(records: Sequence[VideoRecord], scores: Mapping[str, float]) -> pd.Data
 def bitrate_class(frame: pd.DataFrame) -> pd.Series:
     """Return `low`, `mid` or `high` per row: the thirds of the bitrates of its group (ours); `unknown` without one."""
     rank = frame.groupby("group")["bitrate_kbps"].rank(pct=True)
-    third = pd.cut(rank, [0, 1 / 3, 2 / 3, 1], labels=["low", "mid", "high"])
+    third = pd.cut(rank, [0, 1 / 3, 2 / 3, 1], labels=CLASSES[:3])
     return third.astype(object).where(rank.notna(), "unknown")
 
 
@@ -58,7 +59,9 @@ def group_table(score: GroupScore) -> pd.DataFrame:
 def class_table(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return the group score inside each value of `column`, groups of at least three videos counted."""
     rows = []
-    for value, part in frame.groupby(column):
+    order = [one for one in CLASSES if one in set(frame[column])] or sorted(frame[column].unique())
+    for value in order:
+        part = frame[frame[column] == value]
         score = evaluate(part["group"].tolist(), part["mos"].to_numpy(), part["score"].to_numpy(), thresholds=SMALLEST)
         rows.append({column: value, "videos": len(part), **{c: getattr(score, c) for c in [*COEFFICIENTS, "result"]}})
     return pd.DataFrame(rows)

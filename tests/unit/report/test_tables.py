@@ -57,3 +57,8 @@ def test_the_page_holds_its_images_and_escapes_names(tmp_path: Path) -> None:
     assert "<script>" not in text
     assert 'src="http' not in text
     assert {path.name for path in page.parent.iterdir()} == {"report.html", "predictions.png", "training.png"}
+
+
+def test_bitrate_classes_stand_from_low_to_high() -> None:
+    assert class_table(join(records(), scores()), "bitrate class")["bitrate class"].tolist() == ["low", "mid", "high"]
+    assert class_table(join(records(), scores()), "codec")["codec"].tolist() == ["a", "b"]

@@ -27,13 +27,25 @@ FINISHED = [ROOT / "configs" / "tiny" / f"{name}.yaml" for name in ("metric", "m
 FITTED = ROOT / "configs" / "tiny" / "mmf.yaml"  # by its own command
 TINY = sorted({*(ROOT / "configs" / "tiny").glob("*.yaml")} - {*FINISHED, FITTED})
 SOURCES = ("testsrc2", "mandelbrot", "gradients", "cellauto")
+SEEDS = {"gradients": ":seed=1", "cellauto": ":seed=1"}  # both are drawn anew otherwise
 CRFS = (20, 32, 40, 48)
 
 
 def encode(source: str, crf: int, path: Path) -> Path:
     """Encode a test picture; at 0 nothing is lost."""
-    picture = f"-v error -f lavfi -i {source}=size=320x180:rate=25 -t 1.2 -c:v libx264 -preset ultrafast"
-    options = [*picture.split(), "-crf", str(crf), "-pix_fmt", "yuv420p", str(path)]
+    picture = f"-v error -f lavfi -i {source}=size=320x180:rate=25{SEEDS.get(source, '')} -t 1.2"
+    options = [
+        *picture.split(),
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-crf",
+        str(crf),
+        "-pix_fmt",
+        "yuv420p",
+        str(path),
+    ]
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *options], check=True)
     return path
 
@@ -105,8 +117,9 @@ def evaluate_unseen(table: Path, run: Path, unseen: str = "cellauto") -> dict[st
 
 @pytest.mark.parametrize("config", FINISHED, ids=lambda path: path.stem)
 def test_a_system_that_learns_nothing_predicts_at_once(config: Path, table: Path, tmp_path: Path) -> None:
-    run_cli(words("predict", config, table, tmp_path))
-    assert evaluate_unseen(table, tmp_path)["videos"] == 4
+    # MS-SSIM of noise may be 0 at every rate.
+    run_cli(words("predict", config, table, tmp_path, "--data.split.test=[testsrc2]"))
+    assert evaluate_unseen(table, tmp_path, "testsrc2")["videos"] == 4
     with pytest.raises(ValueError, match="has nothing to train; use it as it is"):
         run_cli(words("fit", config, table, tmp_path / "fit", "--trainer.max_epochs=1"))
 

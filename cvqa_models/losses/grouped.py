@@ -17,7 +17,7 @@ Term = Callable[[Tensor, Tensor, Tensor], Tensor]
 class GroupLoss(nn.Module):
     """A weighted sum of comparisons inside each group, summed over the groups of a batch.
 
-    Every argument but `temperature` is the weight of a term, and 0 leaves the term out. The three correlations are in
+    Every argument but the last two is the weight of a term, and 0 leaves the term out. The three correlations are in
     the same scale, (1 - r) / 2, and know neither scale nor level of the scores; `anchor` fixes the scale. `mse` fixes
     scale and level to those of `mos` itself: use it with `anchor: 0`.
 
@@ -31,6 +31,7 @@ class GroupLoss(nn.Module):
         mse: Squared error to `mos` as it is.
         anchor: Weak pull of the group-centred scores to the group-standardised `mos`.
         temperature: Softness of ranks and pairs in `srocc` and `krocc`, in units of a group's spread of predictions.
+        by_size: Whether a group counts as often as it has videos, as in the challenge's evaluation, or once.
 
     Raises:
         ValueError: If a weight is negative, all are 0, or `temperature` is not positive.
@@ -48,8 +49,10 @@ class GroupLoss(nn.Module):
         mse: float = 0.0,
         anchor: float = 0.05,
         temperature: float = 0.3,
+        by_size: bool = False,
     ) -> None:
         super().__init__()
+        self.by_size = by_size
         if temperature <= 0:
             raise ValueError(f"`temperature` is {temperature}; expected a positive number.")
         # Name -> weight, function, smallest group that it can teach: two points always lie on a line.
@@ -71,7 +74,7 @@ class GroupLoss(nn.Module):
             raise ValueError("All weights of the loss are 0; give at least one term a positive weight.")
 
     def forward(self, pred: Tensor, mos: Tensor, group: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss over all valid groups, and their number.
+        """Return the sum of the loss over all valid groups, and their number, or with `by_size` that of their videos.
 
         A group is valid with at least two labelled videos whose labels differ. Without any valid group the sum is a 0
         that still takes part in the backward pass, as every rank must.
@@ -101,11 +104,14 @@ class GroupLoss(nn.Module):
             dense = pad_groups(columns, group[used])
             # A padded row of one video would still be asked for pairs; at least two places make every shape legal.
             dense = nn.functional.pad(dense, (0, max(0, 2 - dense.shape[-1])))
-            value, valid = self.per_group(*dense)
-            return value.sum() + 0 * pred.sum(), valid.sum()
+            value, count = self.per_group(*dense)
+            return value.sum() + 0 * pred.sum(), count.sum()
 
     def per_group(self, pred: Tensor, mos: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and validity of groups that are padded with weight 0, shapes (..., G) both.
+        """Return the loss of groups that are padded with weight 0, and how often each counts, shapes (..., G) both.
+
+        A group that is not valid counts 0 times, others once or, with `by_size`, once per video; the loss is that of
+        all these times.
 
         Args:
             pred: Predicted scores, float32 or float64, shape (..., G, m) with m >= 2.
@@ -121,7 +127,8 @@ class GroupLoss(nn.Module):
         for factor, term, smallest in self._terms.values():
             taught = valid & (size >= smallest)
             value = value + factor * torch.where(taught, term(pred, mos, weight), 0)
-        return value, valid
+        count = size * valid if self.by_size else valid.long()
+        return value * count, count
 
 
 def pad_groups(columns: Tensor, group: Tensor) -> Tensor:

@@ -123,11 +123,11 @@ class _Groups:
         Raises:
             ValueError: If a fit has no valid group.
         """
-        values, valid = zip(
+        values, counts = zip(
             *(self.function.per_group(scores[:, index], mos, weight) for index, mos, weight in self.parts),
             strict=True,
         )
-        count = torch.cat(valid, dim=1).sum(1)
+        count = torch.cat(counts, dim=1).sum(1)
         if not count.all():
             raise ValueError("A fit has no group whose labels differ; use fewer folds.")
         return torch.cat(values, dim=1).sum(1) / count

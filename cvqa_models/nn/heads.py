@@ -101,6 +101,9 @@ class FCHead(nn.Module):
         else:
             self.body = nn.Sequential(nn.Linear(sum(dims), hidden), nn.GELU(), nn.Dropout(dropout))
         self.last = nn.Linear(sum(dims) if hidden is None else hidden, 1)
+        if norm == "standard":
+            # From near zero, stopping early shrinks the weights; from torch's own start it would keep that noise.
+            nn.init.normal_(self.last.weight, std=0.01)
 
     @torch.no_grad()
     def fit(self, vectors: list[Tensor], mos: Tensor) -> None:

@@ -157,18 +157,27 @@ def test_it_can_be_copied_to_other_processes() -> None:
         torch.testing.assert_close(twin(pred, mos, group), loss(pred, mos, group))
 
 
+def test_groups_count_once_or_by_their_size() -> None:
+    pred, mos, group = batch([4, 9, 1])
+    alone = [GroupLoss()(pred[group == k], mos[group == k], group[group == k])[0] for k in (1, 4)]
+    total, count = GroupLoss()(pred, mos, group)
+    torch.testing.assert_close((total, count.item()), (alone[0] + alone[1], 2))
+    total, count = GroupLoss(by_size=True)(pred, mos, group)
+    torch.testing.assert_close((total, count.item()), (4 * alone[0] + 9 * alone[1], 13))
+
+
 def test_many_models_at_once_are_each_on_its_own() -> None:
     pred, mos = torch.randn(3, 4, 6), torch.randn(4, 6).expand(3, 4, 6)
     weight = torch.ones(3, 4, 6)
     weight[1, 2] = 0  # the second model does not see the third group
     loss = GroupLoss(**dict.fromkeys(TERMS, 1.0))
-    value, valid = loss.per_group(pred, mos, weight)
-    assert valid.sum(1).tolist() == [4, 3, 4]
+    value, count_of = loss.per_group(pred, mos, weight)
+    assert count_of.sum(1).tolist() == [4, 3, 4]
     for one in range(3):
         rows = weight[one].flatten() > 0
         group = torch.arange(4).repeat_interleave(6)[rows]
         total, count = loss(pred[one].flatten()[rows], mos[one].flatten()[rows], group)
-        torch.testing.assert_close((total, count), (value[one].sum(), valid[one].sum()))
+        torch.testing.assert_close((total, count), (value[one].sum(), count_of[one].sum()))
 
 
 def test_different_shapes_are_refused() -> None:

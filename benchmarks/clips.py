@@ -25,4 +25,4 @@ def lossless_copy(video: Path, path: Path) -> Path:
 
 
 def _ffmpeg(*words: object) -> None:
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *map(str, words)], check=True)
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *map(str, words)], check=True)

@@ -13,6 +13,7 @@ import imageio_ffmpeg
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from cvqa_models.branches.piq import MEASURES
 from cvqa_models.cli import run_cli
@@ -185,6 +186,24 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(table: Path
     assert any(not torch.equal(value, start[name]) for name, value in ends[0].items())
     for name, value in ends[0].items():
         torch.testing.assert_close(ends[1][name], value, atol=0, rtol=0)
+
+
+def test_one_command_extracts_what_six_frozen_extractors_see(table: Path, tmp_path: Path) -> None:
+    """One pass over each video for all of Compression-RQ-VQA; training finds its random projections in the store."""
+    spatial = {"frozen": True, "geometry": "crop"}
+    overlay = tmp_path / "frozen.yaml"
+    overlay.write_text(yaml.safe_dump({"model": {"init_args": {"spatial": {"init_args": spatial}}}}))
+    data = tmp_path / "data.yaml"
+    manifest = {"class_path": "cvqa_models.data.manifest.Manifest", "init_args": {"path": str(table)}}
+    data.write_text(yaml.safe_dump({"data": {"source": manifest, "num_workers": 0}}))
+    config = ROOT / "configs/tiny/compression_rq_vqa.yaml"
+    store = tmp_path / "store"
+    extract(config=[config, overlay, data], store=store)
+    assert len(list(store.iterdir())) == 6
+    assert all(len(list(folder.iterdir())) == len(SOURCES) * len(CRFS) for folder in store.iterdir())
+    more = [f"--config={overlay}", f"--data.store={store}", "--trainer.max_epochs=1"]
+    fitted = run_cli(words("fit", config, table, tmp_path / "run", *more))
+    assert fitted.datamodule.train_dataloader().dataset.cached
 
 
 def test_cover_is_saved_with_averaged_weights(table: Path, tmp_path: Path) -> None:

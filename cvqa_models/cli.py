@@ -102,8 +102,10 @@ class TrainCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except OSError as error:
-            # Of a write into an open file, such as a log or a checkpoint on a full disk, the system names no file.
-            error.filename = error.filename or self._get(self.config, "run")
+            # Of a write into an open file, such as a log or a checkpoint on a full disk, the system names no file. Our
+            # own errors have no number, and say it all.
+            if error.errno is not None and error.filename is None:
+                error.filename = self._get(self.config, "run")
             raise
 
 

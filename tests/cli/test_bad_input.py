@@ -242,6 +242,13 @@ def test_a_score_that_is_missing_or_stands_twice(bench: Bench, told: Told, tmp_p
     assert {file.name for file in tmp_path.iterdir()} == {"short.csv", "twice.csv"}
 
 
+def test_a_table_that_is_not_there(bench: Bench, told: Told, tmp_path: Path) -> None:
+    table = tmp_path / "gone.csv"
+    said = told(*bench.fit(f"--data.source.init_args.path={table}", f"--run={tmp_path / 'run'}"), train=True)
+    assert str(table) in said
+    assert "Errno" not in said
+
+
 def test_a_video_that_stands_twice_in_the_table(bench: Bench, told: Told, tmp_path: Path) -> None:
     head, *rows = bench.manifest.read_text().splitlines()
     table = tmp_path / "twice.csv"

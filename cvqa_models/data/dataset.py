@@ -91,7 +91,7 @@ class VideoDataset(Dataset[Batch]):
         store: Cached features, or None.
         options: How videos are read.
         videos_per_item: Draw at most so many videos of an item at random, for training; None takes all.
-        seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, video).
+        seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, group).
         skip_broken: Whether videos that cannot be read are left out of their item, and counted, instead of ending
             the run.
         kept_draws: Keep the views of so many epochs in memory, and show them again in turn: each video is then
@@ -175,7 +175,9 @@ class VideoDataset(Dataset[Batch]):
     def _rngs(self, epoch: int, rows: Sequence[int]) -> list[np.random.Generator] | None:
         if self.seed is None:
             return None
-        names = [zlib.crc32(self.records[row].video_id.encode()) for row in rows]
+        # Videos of a group are shown at the same places and times, as their scores compare them: what then differs
+        # between them is what their encoders did. Content that each saw elsewhere would drown that.
+        names = [zlib.crc32(self.records[row].group.encode()) for row in rows]
         return [np.random.default_rng((self.seed, epoch, name)) for name in names]
 
     def _try(self, epoch: int, row: int) -> Batch | None:

@@ -104,7 +104,7 @@ def test_with_everything_cached_the_store_is_read_once(store: FeatureStore, monk
     assert data[(7, 0)].mos.tolist() == [0.0, 1.0, 2.0]
 
 
-def test_random_views_depend_on_seed_epoch_and_video_alone(decoder: Decoder) -> None:
+def test_random_views_depend_on_seed_epoch_and_group_alone(decoder: Decoder) -> None:
     def values(seed: int | None, epoch: int, items: list[list[int]], item: int) -> list[int]:
         data = VideoDataset(RECORDS, items, {"a": Demand(RANDOM, None)}, None, OPTIONS, seed=seed)
         return [int(v) for v in data[(epoch, item)].views[RANDOM.key][:, 0, 0, 0, 0, 0]]
@@ -112,6 +112,8 @@ def test_random_views_depend_on_seed_epoch_and_video_alone(decoder: Decoder) -> 
     first = values(0, 0, [[0, 1, 2]], 0)
     assert values(0, 0, [[0, 1, 2]], 0) == first
     assert values(0, 0, [[3], [1, 2, 0]], 1) == [*first[1:], first[0]]
+    assert first == [first[0] + video for video in range(3)], "a group is seen at the same places"
+    assert values(0, 0, [[0, 3]], 0)[1] - 3 != first[0]
     assert values(0, 1, [[0, 1, 2]], 0) != first
     assert values(1, 0, [[0, 1, 2]], 0) != first
     assert values(None, 0, [[0, 1, 2]], 0) == [0, 1, 2]

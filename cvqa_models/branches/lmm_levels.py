@@ -16,7 +16,7 @@ from cvqa_models.nn.levels import level_tokens
 from cvqa_models.nn.llava import IMAGE, from_original_layout, read_pretrained, untrained_llava
 from cvqa_models.nn.lora import Lora, adapt, trained_in_float32
 from cvqa_models.nn.square import pad_to_square
-from cvqa_models.video.frames import KeyFrames
+from cvqa_models.video.frames import KeyFrames, Sampling
 from cvqa_models.video.pixels import Native
 from cvqa_models.video.view import View
 from cvqa_models.weights import load_exact, read, resolve
@@ -51,6 +51,7 @@ class LmmLevels(Branch):
         square: Whether frames are padded to squares, as LLaVA-1.5 wants it; models of dynamic resolution (Qwen-VL,
             InternVL) want the frame as it is.
         count: Key frames, one a second.
+        sampling: `official` takes the first `count` seconds; `even` spreads the key frames over the video.
         lora: Adapters on the text stack, with the projector trained in full; null trains the whole network.
         frozen: Whether nothing trains; `lora` has no effect then.
         dtype: Type of frozen weights and of arithmetic; what trains is stored in float32.
@@ -68,12 +69,13 @@ class LmmLevels(Branch):
         prompt: str = PROMPT,
         square: bool = True,
         count: int = 8,
+        sampling: Sampling = "even",
         lora: Lora | None = Lora(),  # noqa: B008 - frozen
         frozen: bool = False,
         dtype: Dtype = "bfloat16",
     ) -> None:
         variant = "square" if square else ""
-        super().__init__(View(KeyFrames(count=count), Native()), len(words), frozen=frozen, variant=variant)
+        super().__init__(View(KeyFrames(count, sampling), Native()), len(words), frozen=frozen, variant=variant)
         self.dtype = getattr(torch, dtype)
         network, self.processor = self._build(base, tuned, untrained, [prompt, *words])
         text, ids = level_tokens(self._encode, prompt, words)

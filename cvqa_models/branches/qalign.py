@@ -14,7 +14,7 @@ from cvqa_models.nn.levels import Encode, level_tokens, word_tokenizer
 from cvqa_models.nn.lora import Lora, adapt, trained_in_float32
 from cvqa_models.nn.mplug_owl2 import MplugOwl2, MplugOwl2Config
 from cvqa_models.nn.square import MEAN, STD, local_crops, square
-from cvqa_models.video.frames import KeyFrames
+from cvqa_models.video.frames import KeyFrames, Sampling
 from cvqa_models.video.pixels import Native
 from cvqa_models.video.view import View
 from cvqa_models.weights import load_exact, read, resolve
@@ -44,6 +44,8 @@ class QAlign(Branch):
             for an untrained network.
         config: Sizes of the untrained network; those of a checkpoint stand in its own config.json.
         count: Key frames, one a second.
+        sampling: `official` takes the first `count` seconds, as Compression-RQ-VQA does; `even` spreads the key frames
+            over the video.
         halves: Whether a frame is seen as two halves, as Compression-RQ-VQA does, or whole.
         pool: Mean over all positions, or the last position alone.
         prompt: What the network reads, with the image's place in it.
@@ -56,6 +58,7 @@ class QAlign(Branch):
         *,
         config: MplugOwl2Config | None = None,
         count: int = 8,
+        sampling: Sampling = "even",
         halves: bool = True,
         pool: Literal["mean", "last"] = "mean",
         prompt: str = FEATURE_PROMPT,
@@ -63,7 +66,7 @@ class QAlign(Branch):
     ) -> None:
         network, encode = _load(weights, config, [prompt], dtype)
         variant = f"{'halves' if halves else 'whole'}-{pool}"
-        super().__init__(View(KeyFrames(count=count), Native()), network.config.dim, frozen=True, variant=variant)
+        super().__init__(View(KeyFrames(count, sampling), Native()), network.config.dim, frozen=True, variant=variant)
         self.asker = _Asker(network, encode, prompt)
         self.halves = halves
         self.pool = pool
@@ -95,6 +98,7 @@ class QAlignLevels(Branch):
         words: Level words, best first.
         prompt: What the network reads, up to the level word, with the image's place in it.
         count: Key frames, one a second.
+        sampling: `official` takes the first `count` seconds; `even` spreads the key frames over the video.
         local: Rows and columns of native-resolution crops that are shown beside the whole frame; null for none.
         lora: Adapters on the decoder, with the visual abstractor trained in full; null trains the whole network.
         frozen: Whether nothing trains; `lora` has no effect then.
@@ -111,6 +115,7 @@ class QAlignLevels(Branch):
         words: Sequence[str] = LEVELS,
         prompt: str = SCORE_PROMPT,
         count: int = 8,
+        sampling: Sampling = "even",
         local: tuple[int, int] | None = None,
         lora: Lora | None = Lora(),  # noqa: B008 - frozen
         frozen: bool = False,
@@ -118,7 +123,7 @@ class QAlignLevels(Branch):
     ) -> None:
         network, encode = _load(base, config, [prompt, *words], dtype)
         variant = f"local{local[0]}x{local[1]}" if local else ""
-        super().__init__(View(KeyFrames(count=count), Native()), len(words), frozen=frozen, variant=variant)
+        super().__init__(View(KeyFrames(count, sampling), Native()), len(words), frozen=frozen, variant=variant)
         before, stem = split_prompt(prompt, IMAGE)
         stem, ids = level_tokens(encode, stem, words)
         self.register_buffer("level_rows", network.lm_head.weight[ids].detach().float())

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import cvqa_models.branches
 from cvqa_models.branches.base import Branch
+from cvqa_models.video.frames import KeyFrames
 from tests.unit.branches.tiny import TINY
 
 TABLE = "cvqa_models.branches.table.Table"  # holds measured values and computes nothing from frames
@@ -125,6 +126,13 @@ def test_other_weights_have_another_cache_key(path: str) -> None:
     with torch.no_grad():
         next(branch.parameters()).add_(1)
     assert branch.demand.cache_key != before
+
+
+@pytest.mark.parametrize("path", ["qalign.QAlign", "qalign.QAlignLevels", "lmm_levels.LmmLevels", "liqe.Liqe"])
+def test_native_key_frames_may_be_those_of_the_first_seconds(path: str) -> None:
+    branch = build(f"cvqa_models.branches.{path}", sampling="official")
+    assert branch.view.frames == KeyFrames(2, "official")
+    assert build(f"cvqa_models.branches.{path}").view.frames == KeyFrames(2)
 
 
 def test_cache_keys_are_the_same_in_another_process() -> None:

@@ -39,7 +39,7 @@ class ClipFrames(Branch):
         heads: Attention heads.
         patch: Side of a patch in pixels.
         dim: Width of the embedding.
-        sampling: `official` draws the frames at random, also in evaluation, seeded per video.
+        sampling: `official` draws the frames at random also in evaluation, there with a seed per length of the video.
         frozen: Whether the weights are fixed, as in COVER.
     """
 

@@ -32,7 +32,8 @@ class ConvNeXt3DMap(Branch):
         size: Side of the resized frame in pixels.
         depths: Blocks per stage.
         dims: Channels per stage.
-        sampling: `official` draws the moments at random, also in evaluation, seeded per video.
+        sampling: `official` draws the moments at random also in evaluation, there with a seed per length of the video,
+            other than those of COVER's other branches.
         frozen: Whether the weights are fixed.
     """
 
@@ -48,10 +49,8 @@ class ConvNeXt3DMap(Branch):
         sampling: Sampling = "even",
         frozen: bool = False,
     ) -> None:
-        view = View(
-            Spliced(UniformClips(num_moments, 2, stride, random=not frozen, sampling=sampling)), Resize(size, size)
-        )
-        super().__init__(view, dims[-1], frozen=frozen)
+        runs = UniformClips(num_moments, 2, stride, random=not frozen, sampling=sampling, seed=2)
+        super().__init__(View(Spliced(runs), Resize(size, size)), dims[-1], frozen=frozen)
         self.net = ConvNeXt3D(depths=depths, dims=dims)
         self.normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD)
         if weights is not None:

@@ -29,7 +29,8 @@ class FastVqa(Branch):
         width: Channels of the first stage.
         depths: Blocks per stage.
         heads: Attention heads per stage.
-        sampling: `official` draws clips and patches at random, also in evaluation, seeded per video.
+        sampling: `official` draws clips and patches at random also in evaluation, there with one seed per length for
+            the clips and one for all patches.
         frozen: Whether the weights are fixed.
     """
 

@@ -29,7 +29,8 @@ class Swin3DMap(Branch):
         width: Channels of the first stage.
         depths: Blocks per stage.
         heads: Attention heads per stage.
-        sampling: `official` draws moments and patches at random, also in evaluation, seeded per video.
+        sampling: `official` draws moments and patches at random also in evaluation, there with one seed per length for
+            the moments, other than those of COVER's other branches, and one for all patches.
         frozen: Whether the weights are fixed.
     """
 
@@ -48,7 +49,7 @@ class Swin3DMap(Branch):
         frozen: bool = False,
     ) -> None:
         net = Swin3D(dim=width, depths=depths, heads=heads)
-        runs = UniformClips(num_moments, 2, stride, random=not frozen, sampling=sampling)
+        runs = UniformClips(num_moments, 2, stride, random=not frozen, sampling=sampling, seed=1)
         pixels = Fragments(grid, patch, random=not frozen, sampling=sampling)
         super().__init__(View(Spliced(runs), pixels), net.dim, frozen=frozen)
         self.net = net

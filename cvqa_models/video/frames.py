@@ -147,7 +147,8 @@ class UniformClips:
         stride: Step between the frames of a clip.
         random: Whether training draws the place of a clip inside its segment; evaluation takes the middle.
         sampling: `official` repeats the authors: whole-number segments, a random place in them also in evaluation
-            (seeded by the video's length), and frames past the end wrap around to its start.
+            (seeded by the video's length and `seed`), and frames past the end wrap around to its start.
+        seed: Sets apart the `official` draws of views that show one video, which the authors draw one by one.
     """
 
     count: int
@@ -155,6 +156,7 @@ class UniformClips:
     stride: int = 1
     random: bool = False
     sampling: Sampling = "even"
+    seed: int = 0
 
     @property
     def num_clips(self) -> int:
@@ -170,14 +172,17 @@ class UniformClips:
     def key(self) -> str:
         """Return the short name of the rule."""
         drawn = "-random" if self.random else ""
-        return f"clip{self.count}x{self.length}s{self.stride}{drawn}{_suffix(self.sampling)}"
+        seeded = f"-seed{self.seed}" if self.sampling == "official" and self.seed else ""
+        return f"clip{self.count}x{self.length}s{self.stride}{drawn}{_suffix(self.sampling)}{seeded}"
 
     def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> Indices:
         """Return frame indices, shape (count, length)."""
         total = timeline.num_frames
         if self.sampling == "official":
             # The authors draw from numpy's legacy global generator; the same stream, but seeded.
-            randint = np.random.RandomState(total).randint
+            randint = (
+                rng.integers if rng is not None and self.random else np.random.RandomState(total + self.seed).randint
+            )
             return official_segments(total, self.count, self.length, self.stride, randint)
         steps = np.arange(self.length) * self.stride
         segment = total / self.count

@@ -202,8 +202,9 @@ class Fragments:
         patch: Side of a patch.
         random: Whether training draws the place of a patch in its cell; evaluation takes the centre. The places are
             one draw per clip, so that patches stay aligned over its frames.
-        sampling: `official` repeats the authors: random places also in evaluation (one seeded draw), and for frames
-            that had to be enlarged a grid over the old size, so that their right and lower parts are never seen.
+        sampling: `official` repeats the authors: random places also in evaluation (there one draw for all videos of
+            a size), and for frames that had to be enlarged a grid over the old size, so that their right and lower
+            parts are never seen.
     """
 
     grid: tuple[int, int] = (7, 7)
@@ -239,7 +240,8 @@ class Fragments:
         limit = np.array([height, width]).reshape(2, 1, 1) - self.patch
         room = np.maximum(cell - self.patch, 0)
         if self.sampling == "official":
-            places = _official_places(room.reshape(2).tolist(), self.grid, clips)
+            seed = 42 if rng is None or not self.random else int(rng.integers(2**31))
+            places = _official_places(room.reshape(2).tolist(), self.grid, clips, seed)
         elif rng is None or not self.random:
             places = [np.broadcast_to(room // 2, corner.shape)] * clips
         else:
@@ -260,9 +262,9 @@ class Fragments:
         return spliced
 
 
-def _official_places(room: list[int], grid: tuple[int, int], clips: int) -> list[Offsets]:
+def _official_places(room: list[int], grid: tuple[int, int], clips: int, seed: int) -> list[Offsets]:
     """Return the authors' draw, (2, rows, columns) per clip: all rows of all clips first, the last place excluded."""
-    generator = torch.Generator().manual_seed(42)
+    generator = torch.Generator().manual_seed(seed)
     shape = (*grid, clips)
     draws = [
         torch.randint(high, shape, generator=generator) if high > 0 else torch.zeros(shape, dtype=torch.int64)

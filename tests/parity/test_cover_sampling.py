@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
+from cvqa_models.branches.clip_frames import ClipFrames
+from cvqa_models.branches.convnext3d import ConvNeXt3DMap
+from cvqa_models.branches.swin3d import Swin3DMap
 from cvqa_models.video.frames import Timeline, UniformClips, official_segments
 from cvqa_models.video.pixels import Fragments
 from cvqa_models.video.spliced import Spliced
@@ -34,7 +38,7 @@ def test_segments(case) -> None:
 
 @pytest.mark.parametrize("case", JOINT, ids=lambda case: str(case["num_frames"]))
 def test_three_branches_draw_from_one_stream(case) -> None:
-    """A joint draw lets frames hang on which branches came before, so each of our views has a seed of its own."""
+    """A joint draw lets frames hang on which branches came before, so each of our branches has a seed of its own."""
     randint = np.random.RandomState(42).randint
     for name, length in (("semantic", 1), ("technical", 2), ("aesthetic", 2)):
         indices = official_segments(case["num_frames"], 20, length, 2, randint)
@@ -42,10 +46,34 @@ def test_three_branches_draw_from_one_stream(case) -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 10, 19, 45, 59, 240, 300])
-def test_our_rule_is_theirs_with_a_seed_per_video(frames: int) -> None:
-    rule = Spliced(UniformClips(20, 2, 2, sampling="official"))
-    theirs = official_segments(frames, 20, 2, 2, np.random.RandomState(frames).randint)
+def test_our_rule_is_theirs_with_a_seed_per_length(frames: int) -> None:
+    rule = Spliced(UniformClips(20, 2, 2, sampling="official", seed=3))
+    theirs = official_segments(frames, 20, 2, 2, np.random.RandomState(frames + 3).randint)
     assert rule.indices(timeline(frames)).tolist() == [theirs.reshape(-1).tolist()]
+
+
+def test_the_branches_of_cover_draw_apart_and_their_keys_tell() -> None:
+    branches = [
+        ClipFrames(width=8, depth=1, heads=1, dim=4, sampling="official"),
+        Swin3DMap(depths=(1,), heads=(1,), width=4, sampling="official", frozen=True),
+        ConvNeXt3DMap(depths=(1,), dims=(4,), sampling="official", frozen=True),
+    ]
+    begins = [branch.view.frames.indices(timeline(243), None).reshape(20, -1)[:, 0] for branch in branches]
+    places = [begin - 12 * np.arange(20) for begin in begins]  # in segments of 243 // 20 frames
+    for one, other in combinations(places, 2):
+        assert (one != other).sum() > 10
+    assert len({branch.view.frames.key for branch in branches}) == 3
+    assert "seed" not in UniformClips(20, 2, 2, seed=1).key  # what is not drawn keeps its key
+
+
+def test_training_draws_anew() -> None:
+    rng = np.random.default_rng(0)
+    frames = UniformClips(20, 2, 2, random=True, sampling="official")
+    assert (frames.indices(timeline(243), rng) != frames.indices(timeline(243), rng)).any()
+    assert (frames.indices(timeline(243), None) == frames.indices(timeline(243), None)).all()
+    pixels = Fragments(random=True, sampling="official")
+    assert (pixels.draw(540, 960, 1, rng)[0] != pixels.draw(540, 960, 1, rng)[0]).any()
+    assert (pixels.draw(540, 960, 1, None)[0] == pixels.draw(540, 960, 1, None)[0]).all()
 
 
 def test_a_second_draw_differs_where_there_is_room() -> None:

@@ -66,8 +66,8 @@ def fit(left: NDArray, right: NDArray, counts: NDArray, num_items: int, ridge: f
     return BradleyTerry(scores - scores.min(), error, float(np.exp(log_tie[0])) if with_ties else 0.0)
 
 
-def fit_table(votes: pd.DataFrame, by: str = "group") -> tuple[pd.DataFrame, list[str]]:
-    """Return the scores of every group of a table of votes, and one sentence for each thing that is wrong with it.
+def fit_table(votes: pd.DataFrame, by: str = "group") -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Return the scores of every group of a table of votes, what was left out, and what is unsure, in sentences.
 
     Args:
         votes: Columns `left`, `right`, `answer` (left, right or equal) and the one named by `by`.
@@ -75,8 +75,8 @@ def fit_table(votes: pd.DataFrame, by: str = "group") -> tuple[pd.DataFrame, lis
 
     Returns:
         Table with `by`, `video_id`, `score`, `standard_error`, `votes`; a group that cannot be fitted is left out.
-        The sentences name such groups, votes that were dropped, and videos that won every time, which only the ridge
-        keeps finite.
+        The first sentences name such groups and votes that were dropped; the second ones videos that won or lost every
+        time, which only the ridge keeps finite.
 
     Raises:
         ValueError: If a column is missing or no answer is one of the three.
@@ -86,28 +86,30 @@ def fit_table(votes: pd.DataFrame, by: str = "group") -> tuple[pd.DataFrame, lis
         raise ValueError(f"The votes lack the columns {sorted(missing)}; they need {by}, left, right, answer.")
     strange = sorted(set(votes["answer"].unique()) - set(ANSWERS), key=str)
     understood = votes["answer"].isin(ANSWERS)
-    problems: list[str] = []
+    left_out: list[str] = []
+    unsure: list[str] = []
     if strange:
         said = f"the answers {strange[:3]}; each must be one of {', '.join(ANSWERS)}"
         if not understood.any():
             raise ValueError(f"The votes hold {said}.")
-        problems.append(f"{(~understood).sum()} votes are dropped, for they hold {said}.")
+        left_out.append(f"{(~understood).sum()} votes are dropped, for they hold {said}.")
     with_itself = votes["left"] == votes["right"]
     if with_itself.any():
         first = votes.loc[with_itself, "left"].iloc[0]
-        problems.append(f"{with_itself.sum()} votes compare a video with itself and are dropped (first: '{first}').")
+        left_out.append(f"{with_itself.sum()} votes compare a video with itself and are dropped (first: '{first}').")
     votes = votes[understood & ~with_itself]
     tables: list[pd.DataFrame] = []
     for name, group in votes.groupby(by, sort=False):
         try:
-            table, unsure = _fit_group(group)
+            table, extremes = _fit_group(group)
         except ValueError as error:
-            problems.append(f"The group '{name}' is left out: {error}")
+            left_out.append(f"The group '{name}' is left out: {error}")
             continue
-        problems += [f"In the group '{name}' {sentence}" for sentence in unsure]
+        unsure += [f"In the group '{name}' {sentence}" for sentence in extremes]
         tables.append(table.assign(**{by: name}))
     columns = [by, "video_id", "score", "standard_error", "votes"]
-    return (pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)), problems
+    fitted = pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    return fitted, left_out, unsure
 
 
 def _fit_group(votes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -118,16 +120,18 @@ def _fit_group(votes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     left, right = (np.array([index[name] for name in pairs.index.get_level_values(side)]) for side in (0, 1))
     model = fit(left, right, counts, len(names))
     wins = np.bincount(left, counts[:, 0], len(names)) + np.bincount(right, counts[:, 1], len(names))
+    losses = np.bincount(left, counts[:, 1], len(names)) + np.bincount(right, counts[:, 0], len(names))
     total = np.bincount(left, counts.sum(1), len(names)) + np.bincount(right, counts.sum(1), len(names))
-    unsure = [
-        f"'{name}' won all its {total[number]:.0f} comparisons; how far it is above the others is not known."
+    extremes = [
+        f"'{name}' {verb} all its {total[number]:.0f} comparisons; how far it is {place} the others is not known."
+        for verb, place, times in (("won", "above", wins), ("lost", "below", losses))
         for number, name in enumerate(names)
-        if wins[number] == total[number]
+        if times[number] == total[number]
     ]
     table = pd.DataFrame(
         {"video_id": names, "score": model.score, "standard_error": model.standard_error, "votes": total.astype(int)}
     )
-    return table, unsure
+    return table, extremes
 
 
 def _check(left: NDArray, right: NDArray, counts: NDArray, num_items: int) -> None:

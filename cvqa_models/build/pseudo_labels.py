@@ -108,6 +108,6 @@ def bradley_terry_labels(
         seed: Of the simulated viewers.
     """
     truth = videos.assign(truth=np.asarray(vmaf) / scale)
-    scores, problems = fit_table(simulate_votes(truth, votes_per_pair=votes_per_pair, seed=seed))
-    assert not problems, problems  # every pair of a group is compared, so the graph is connected
+    scores, left_out, _ = fit_table(simulate_votes(truth, votes_per_pair=votes_per_pair, seed=seed))
+    assert not left_out, left_out  # every pair of a group is compared, so the graph is connected
     return scores.set_index("video_id")["score"].reindex(videos["video_id"]).to_numpy()

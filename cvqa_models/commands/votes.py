@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 
 from cvqa_models.build import votes as pair_tests
-from cvqa_models.build.bradley_terry import fit_table
+from cvqa_models.build.bradley_terry import ANSWERS, fit_table
 from cvqa_models.build.files import write_csv, write_json
 from cvqa_models.data.csv_table import near_misses, numbers, read_csv
 from cvqa_models.data.manifest import read_table, write_manifest
@@ -131,8 +131,9 @@ def screen(votes: Path, *, out: Path, most_wrong: int = 0, json: Path | None = N
 def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "group", json: Path | None = None) -> int:
     """Turn votes into Bradley-Terry scores with ties (Davidson), the minimum of each set at 0, with standard errors.
 
-    A set whose comparisons do not link all its videos is left out, votes on unknown videos are dropped, and both are
-    said; exit code 2 then.
+    Videos without a vote and sets whose comparisons do not link all their videos are left out, votes that cannot count
+    are dropped, and each is said; exit code 2 then. A video that won or lost all its comparisons has no sure distance
+    from the others; that is said, too, but changes no exit code.
 
     Args:
         votes: CSV with `left,right,answer` (left, right or equal), and `group` or `test_case` unless `videos` is given.
@@ -140,11 +141,11 @@ def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "grou
             scores as `mos` and their standard errors as `std`.
         videos: Table of the videos that the votes are about: a manifest, or one with CVQAD's columns.
         by: Score each (reference, preset), or each reference across presets; needs `videos`.
-        json: File for the result: table, numbers of videos and sets, and what was left out.
+        json: File for the result: table, numbers of videos and sets, what was left out and what is unsure.
     """
     if by == "reference" and videos is None:
         raise ValueError("`by` reference needs `videos`, the table that names each video's reference.")
-    fitted, problems = read_votes(votes, None if videos is None else _videos(videos, by))
+    fitted, left_out, unsure = read_votes(votes, None if videos is None else _videos(videos, by))
     if videos is None:
         write_csv(out, fitted)
     else:
@@ -152,19 +153,20 @@ def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "grou
     Console().print(f"{len(fitted)} videos in {fitted['group'].nunique()} sets: {out}", highlight=False, soft_wrap=True)
     if json is not None:
         counts = {"videos": len(fitted), "sets": int(fitted["group"].nunique())}
-        write_json(json, {"scores": str(out), **counts, "problems": problems})
-    return 2 if problems else 0
+        write_json(json, {"scores": str(out), **counts, "left_out": left_out, "unsure": unsure})
+    return 2 if left_out else 0
 
 
-def read_votes(votes: Path, members: pd.DataFrame | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """Return the scores of a file of votes, and a sentence, logged too, for each thing that is wrong with it.
+def read_votes(votes: Path, members: pd.DataFrame | None = None) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Return the scores of a file of votes, and sentences, logged too, on what was left out and on what is unsure.
 
     Args:
         votes: CSV with `left,right,answer` and, unless `members` is given, `group` or `test_case`.
         members: `video_id` and `group` of the videos that the votes are about.
 
     Returns:
-        `group`, `video_id`, `score`, `standard_error`, `votes`; the minimum of each group is 0.
+        `group`, `video_id`, `score`, `standard_error`, `votes`; the minimum of each group is 0. The sentences are those
+        of `fit_table`, and one about `members` without a vote.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -173,16 +175,18 @@ def read_votes(votes: Path, members: pd.DataFrame | None = None) -> tuple[pd.Dat
     table = read_csv(votes, ["left", "right", "answer"])
     if "group" not in table:
         table = table.rename(columns={"test_case": "group"})
-    problems: list[str] = []
+    left_out: list[str] = []
     if members is not None:
-        table, problems = _in_groups(table, members)
-    fitted, wrong = fit_table(table)
-    problems += wrong
-    for problem in problems:
-        log.warning("%s", problem)
+        table, left_out = _in_groups(table, members)
+    fitted, wrong, unsure = fit_table(table)
+    left_out += wrong
+    if members is not None:
+        left_out += _silent(members, table, fitted)
+    for sentence in left_out + unsure:
+        log.warning("%s", sentence)
     if fitted.empty:
-        raise ValueError(f"'{votes}': no group could be scored. " + " ".join(problems))
-    return fitted, problems
+        raise ValueError(f"'{votes}': no group could be scored. " + " ".join(left_out))
+    return fitted, left_out, unsure
 
 
 def _videos(path: Path, by: By) -> pd.DataFrame:
@@ -211,6 +215,17 @@ def _in_groups(votes: pd.DataFrame, members: pd.DataFrame) -> tuple[pd.DataFrame
     if (left != right).any():
         problems.append(f"{(left != right).sum()} votes compare videos of different sets and are dropped.")
     return votes.assign(group=left)[left == right].reset_index(drop=True), problems
+
+
+def _silent(members: pd.DataFrame, votes: pd.DataFrame, fitted: pd.DataFrame) -> list[str]:
+    """Return a sentence on the videos that no vote counts for, but for those of groups that could not be fitted."""
+    counting = votes[votes["answer"].isin(ANSWERS) & (votes["left"] != votes["right"])]
+    unfitted = set(counting["group"]) - set(fitted["group"])
+    silent = members[~members["video_id"].isin(fitted["video_id"]) & ~members["group"].isin(unfitted)]
+    if silent.empty:
+        return []
+    first = silent["video_id"].iloc[0]
+    return [f"{len(silent)} of {len(members)} videos have no vote that counts, '{first}' (first), and get no score."]
 
 
 def _scored_manifest(videos: Path, out: Path, fitted: pd.DataFrame) -> pd.DataFrame:

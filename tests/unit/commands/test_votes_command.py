@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,40 @@ def test_scores_without_a_table_of_videos(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "s.csv").set_index("video_id")
     assert table["score"]["a"] == pytest.approx(np.log(3), abs=0.01)
     assert table["score"]["p"] == table["score"]["q"] == 0
+
+
+def test_what_is_only_unsure_is_said_and_leaves_nothing_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "v.csv").write_text("group,left,right,answer\n" + "g,a,b,left\n" * 3)
+    assert votes.scores(tmp_path / "v.csv", out=tmp_path / "s.csv", json=tmp_path / "r.json") == 0
+    assert "'a' won all its 3 comparisons" in caplog.text
+    assert "'b' lost all its 3 comparisons" in caplog.text
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["left_out"] == []
+    assert len(result["unsure"]) == 2
+
+
+def test_videos_without_a_vote_are_counted(manifest: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = manifest.parent
+    votes.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv")
+    table = pd.read_csv(folder / "v.csv")
+    silent = ["vp9_fast_park_300", "vvenc_fast_park_100"]
+    kept = table[~table["left"].isin(silent) & ~table["right"].isin(silent)]
+    kept.to_csv(folder / "v.csv", index=False)
+    assert votes.scores(folder / "v.csv", out=folder / "s.csv", videos=manifest) == 2
+    assert "2 of 18 videos have no vote that counts, 'vp9_fast_park_300' (first), and get no score." in caplog.text
+    assert len(read_manifest(folder / "s.csv")) == 16
+
+    caplog.clear()  # nor do answers that nobody understands count
+    kept.assign(answer=kept["answer"].where(kept["group"] != "park/fast", "A")).to_csv(folder / "v.csv", index=False)
+    assert votes.scores(folder / "v.csv", out=folder / "s.csv", videos=manifest) == 2
+    assert "9 of 18 videos have no vote that counts" in caplog.text
+
+    caplog.clear()  # a group that is left out is said once, with its reason
+    linked = kept[(kept["group"] != "park/fast") | (kept["left"] + kept["right"]).str.count("x264").ne(1)]
+    linked.to_csv(folder / "v.csv", index=False)
+    assert votes.scores(folder / "v.csv", out=folder / "s.csv", videos=manifest) == 2
+    assert "The group 'park/fast' is left out" in caplog.text
+    assert "have no vote" not in caplog.text
 
 
 def test_what_is_wrong_is_said_and_the_rest_scored(manifest: Path, caplog: pytest.LogCaptureFixture) -> None:

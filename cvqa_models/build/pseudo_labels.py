@@ -28,7 +28,7 @@ FEATURES = {
 def measure(
     video: Path, reference: Path, card: Path, features: Sequence[str] = ("psnr",), every: int = 1
 ) -> dict[str, float]:
-    """Return VMAF and other measures of a video, from `card` if they have been taken before.
+    """Return VMAF and other measures of a video, from `card` if they have been taken of these files before.
 
     Frames are paired by index: files of two containers round their times differently, and pairing by time then
     compares wrong frames (62 VMAF read as 31).
@@ -36,7 +36,7 @@ def measure(
     Args:
         video: Compressed video.
         reference: Its source, same size.
-        card: JSON file that keeps the values, for this `every` alone.
+        card: JSON file that keeps the values, for this `every` and these two files alone, told by size and time.
         features: Keys of `FEATURES` to take beside VMAF.
         every: Measure each n-th frame only.
 
@@ -46,9 +46,10 @@ def measure(
     Raises:
         ValueError: If the frame counts differ, or a file cannot be decoded.
     """
+    measured = {"every": every, "video": _stamp(video), "reference": _stamp(reference)}
     if card.is_file():
-        kept: dict[str, float] = json.loads(card.read_text())
-        if set(kept) >= {"vmaf", *features} and kept.get("every") == every:
+        kept = json.loads(card.read_text())
+        if set(kept) >= {"vmaf", *features} and {name: kept.get(name) for name in measured} == measured:
             return {name: kept[name] for name in ("vmaf", *features)}
     with scratch(card.parent) as folder:
         wanted = "|".join(f"name={FEATURES[name][0]}" for name in features)
@@ -66,8 +67,16 @@ def measure(
             )
         pooled = json.loads((folder / "vmaf.json").read_text())["pooled_metrics"]
     values = {"vmaf": pooled["vmaf"]["mean"]} | {name: pooled[FEATURES[name][1]]["mean"] for name in features}
-    write_json(card, {**values, "every": every})
+    write_json(card, values | measured)
     return values
+
+
+def _stamp(path: Path) -> dict[str, int] | None:
+    """Return what tells a file from its successor of the same name, None where there is none."""
+    if not path.is_file():
+        return None
+    facts = path.stat()
+    return {"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
 
 
 def measure_all(

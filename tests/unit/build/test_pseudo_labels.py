@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import av
@@ -52,10 +53,26 @@ def test_a_copy_is_perfect_and_the_card_is_used_again(film: tuple[Path, Path], t
     _, source = film
     card = tmp_path / "card.json"
     assert measure(source, source, card)["vmaf"] > 95
-    card.write_text(json.dumps({"vmaf": 1.5, "psnr": 2.5, "every": 1}))
+    content = json.loads(card.read_text()) | {"vmaf": 1.5, "psnr": 2.5}
+    card.write_text(json.dumps(content))
     assert measure(source, source, card, []) == {"vmaf": 1.5}
     assert measure(source, source, card, every=2)["vmaf"] > 95  # the card is of every frame
     assert measure(source, source, card, ["ssim"])["ssim"] == pytest.approx(1, abs=1e-4)  # the card lacks this one
+    card.write_text(json.dumps({"vmaf": 1.5, "psnr": 2.5, "every": 1}))
+    assert measure(source, source, card, [])["vmaf"] > 95  # the card does not say which files it is of
+
+
+@pytest.mark.parametrize("changed", ["video", "reference"])
+def test_a_file_that_was_made_anew_is_measured_again(film: tuple[Path, Path], tmp_path: Path, changed: str) -> None:
+    files = {
+        name: shutil.copy(path, tmp_path / path.name) for name, path in zip(("video", "reference"), film, strict=True)
+    }
+    card = tmp_path / "card.json"
+    first = measure(files["video"], files["reference"], card, [])
+    shutil.copy(film[1] if changed == "video" else film[0], files[changed])
+    again = measure(files["video"], files["reference"], card, [])
+    assert again["vmaf"] > first["vmaf"] + 5  # both are the same film now
+    assert json.loads(card.read_text())["vmaf"] == again["vmaf"]
 
 
 def test_unequal_counts_and_broken_files_are_listed_and_the_rest_kept(film: tuple[Path, Path], tmp_path: Path) -> None:

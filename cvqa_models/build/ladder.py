@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,10 @@ class Ladder:
             find_encoder(name)  # refuses unknown names
         if not self.encoders or not self.presets or not self.rungs:
             raise ValueError("A ladder needs at least one encoder, one preset and one rung; fill the empty list.")
-        if min(self.rungs) < 0 or len(set(self.rungs)) != len(self.rungs):
-            raise ValueError(f"The ladder's {self.quantity} must be different positive numbers, not {self.rungs}.")
+        lowest = "above 0" if self.quantity == "kbps" else "of 0 or more"
+        legal = all(math.isfinite(rung) and (rung > 0 or (rung == 0 and self.quantity == "crf")) for rung in self.rungs)
+        if not legal or len(set(self.rungs)) != len(self.rungs):
+            raise ValueError(f"The ladder's {self.quantity} must be different numbers {lowest}, not {self.rungs}.")
         if not 0 < self.tolerance < 1:
             raise ValueError(f"`tolerance` is {self.tolerance}; give a share such as 0.04.")
         for name in self.encoders:
@@ -110,6 +113,11 @@ def read(path: Path) -> Ladder:
     presets = content.get("presets")
     if not isinstance(content.get("encoders"), list) or not isinstance(presets, (list, dict)):
         raise ValueError(f"'{path}' needs `encoders`, a list, and `presets`, a list or a mapping.")
+    if strange := [name for name in presets if not isinstance(name, str)]:
+        raise ValueError(
+            f"'{path}': the preset {strange[0]!r} is no name; give `presets: [fast]`, or a mapping from name to speed "
+            "such as `presets: {fast: 30}`."
+        )
     return Ladder(
         encoders=tuple(map(str, content["encoders"])),
         presets=dict.fromkeys(presets, "named") if isinstance(presets, list) else presets,

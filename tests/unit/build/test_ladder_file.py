@@ -47,6 +47,10 @@ def test_own_speed_names_are_taken(tmp_path: Path, reference: Reference) -> None
     assert _speeds(read, reference, tmp_path) == {"svt-av1": {"slow": "4"}}
 
 
+def test_a_crf_of_0_is_a_rung(tmp_path: Path) -> None:
+    assert ladder.read(_write(tmp_path / "l.yaml", "encoders: [x264]\npresets: [fast]\ncrf: [0, 20]")).rungs == (0, 20)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -60,7 +64,18 @@ def test_own_speed_names_are_taken(tmp_path: Path, reference: Reference) -> None
         ("encoders: [x264]\npresets: [fast]\nkbps: ['a']", "`kbps` is .'a'.; expected numbers"),
         ("encoders: [h264]\npresets: [fast]\nkbps: [100]", "'h264' is not known; choose from x264"),
         ("encoders: []\npresets: [fast]\nkbps: [100]", "at least one encoder"),
-        ("encoders: [x264]\npresets: [fast]\nkbps: [100, 100]", "different positive numbers"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: [100, 100]", "kbps must be different numbers above 0, not"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: [0]", "different numbers above 0, not .0.0,"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: [100, .nan]", "different numbers above 0, not .100.0, nan"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: [.inf]", "different numbers above 0, not .inf,"),
+        ("encoders: [x264]\npresets: [fast]\ncrf: [-1]", "crf must be different numbers of 0 or more, not .-1.0,"),
+        ("encoders: [x264]\npresets: [fast]\ncrf: [.nan]", "different numbers of 0 or more, not .nan,"),
+        (
+            "encoders: [x264]\npresets: [{fast: 30}]\nkbps: [1]",
+            r"preset {'fast': 30} is no name; give `presets: \[fast",
+        ),
+        ("encoders: [x264]\npresets: [fast, 3]\nkbps: [1]", "the preset 3 is no name"),
+        ("encoders: [x264]\npresets: {3: 30}\nkbps: [1]", "the preset 3 is no name"),
         ("encoders: [x264]\npresets: [fast]\nkbps: [100]\ntolerance: 4", "`tolerance` is 4.0"),
         (
             "encoders: [vp9]\npresets: {fast: {vp9: 9}}\nkbps: [1]",

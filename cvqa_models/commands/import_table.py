@@ -16,7 +16,7 @@ from rich.console import Console
 from cvqa_models.commands.votes import read_votes
 from cvqa_models.data import adapters
 from cvqa_models.data.atomic import write_text
-from cvqa_models.data.csv_table import near_misses, no_number, number, read_csv, rows
+from cvqa_models.data.csv_table import check_delimiter, near_misses, no_number, number, read_csv, rows
 from cvqa_models.data.files import match_videos
 from cvqa_models.data.manifest import COLUMNS, SPLITS, read_manifest, write_manifest
 
@@ -101,6 +101,7 @@ def read_columns(src: Path, columns: list[str]) -> pd.DataFrame:
     table = read_csv(src)
     missing = [column for column in words.values() if column not in table]
     if missing:
+        check_delimiter(src, list(table.columns))
         raise ValueError(
             f"'{src}' has no column {near_misses(missing, list(table.columns))}; its header is "
             f"{', '.join(table.columns)[:200]}; say which is which, as in `--columns video_id=NAME mos=SCORE`."

@@ -33,7 +33,7 @@ def read_csv(path: str | Path, required: Iterable[str] = (), *, names: list[str]
     _check_header(path, header, list(required))
     for number, row in body:
         if len(row) != len(header):
-            _check_delimiter(path, row)
+            check_delimiter(path, row)
             raise ValueError(
                 f"'{path}' line {number} has {len(row)} cells, expected {len(header)}; quote cells that hold a comma, "
                 "and write decimals with a point."
@@ -75,6 +75,13 @@ def numbers(table: pd.DataFrame, column: str, path: str | Path, *, blank: float 
     return pd.Series(values, index=table.index, dtype=float)
 
 
+def check_delimiter(path: str | Path, cells: list[str]) -> None:
+    """Raise a ValueError if a line that does not fit looks as if it were separated by something else than commas."""
+    for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if any(delimiter in cell for cell in cells):
+            raise ValueError(f"'{path}' is separated by {word}; expected commas, with decimals written with a point.")
+
+
 def no_number(column: str, cell: str) -> str:
     """Return the words that refuse a cell which is no number."""
     hint = "; write decimals with a point" if cell.replace(",", "").replace("-", "").isdigit() else ""
@@ -113,7 +120,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
 def _check_header(path: str | Path, header: list[str], required: list[str]) -> None:
     missing = [name for name in required if name not in header]
     if missing:
-        _check_delimiter(path, header)
+        check_delimiter(path, header)
         raise ValueError(
             f"'{path}' has no column {near_misses(missing, header)}; its header is {', '.join(header)[:200]}."
         )
@@ -121,13 +128,6 @@ def _check_header(path: str | Path, header: list[str], required: list[str]) -> N
     twice = [name for name in named if named.count(name) > 1]
     if twice:
         raise ValueError(f"'{path}' names the column {twice[0]!r} twice; rename one of them.")
-
-
-def _check_delimiter(path: str | Path, cells: list[str]) -> None:
-    """Raise a ValueError if a line that does not fit looks as if it were separated by something else than commas."""
-    for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if any(delimiter in cell for cell in cells):
-            raise ValueError(f"'{path}' is separated by {word}; expected commas, with decimals written with a point.")
 
 
 def number(cell: str, blank: float | None = None) -> float | None:

@@ -203,6 +203,28 @@ def test_a_table_computes_nothing(tmp_path: Path) -> None:
         extract_table(table(tmp_path, "video_id,NR a\nv0,nan\n"), ["NR a"], tmp_path / "store")
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "message"),
+    [
+        ("video_id,NR étude\nv0,1\n", "latin-1", r"metrics.csv' is not UTF-8 text \(byte 12\); save it again as UTF-8"),
+        ("video_id,NR a\nv0,1\n", "utf-16", r"metrics.csv' is not UTF-8 text \(byte 0\); save it again as UTF-8"),
+        ("video_id,NR a\nv0,1\n", "utf-16-le", "metrics.csv' is not UTF-8 text .it holds zero bytes.; save it again"),
+        ("video_id;NR a\nv0;1,5\n", "utf-8", "metrics.csv' is separated by semicolons; expected commas"),
+        ("NR a;video_id\n1,5;v0\n", "utf-8", "metrics.csv' is separated by semicolons; expected commas"),
+        ("video_id\tNR a\nv0\t1\n", "utf-8", "metrics.csv' is separated by tabs; expected commas"),
+    ],
+)
+def test_a_table_that_is_no_utf8_csv_is_named_with_the_remedy(
+    tmp_path: Path, text: str, encoding: str, message: str
+) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text(text, encoding=encoding)
+    with pytest.raises(ValueError, match=message):
+        extract(from_table=path, columns=["NR *"], store=tmp_path / "store")
+    with pytest.raises(ValueError, match=message):
+        Table(str(path), columns=["NR *"])
+
+
 def test_the_command_takes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extract(from_table=table(tmp_path), columns=["FR c"], store=tmp_path / "store")
     assert "2 videos written to" in capsys.readouterr().out

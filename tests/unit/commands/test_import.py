@@ -114,6 +114,7 @@ def test_the_summary_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             "expected NAME=COLUMN with the names video_id, path",
         ),
         ("csv", "name,x\na,1\n", {"columns": ["video_id"]}, "expected NAME=COLUMN"),
+        ("csv", "name;x\na;1\n", {"columns": ["video_id=name", "mos=x"]}, "src.csv' is separated by semicolons"),
         ("csv", "name,x\na,1\n", {"columns": ["video_id=nam"]}, r"no column 'nam' \(near: 'name'\)"),
         ("csv", "video_id,split\na,training\n", {}, "row 1: `split` is 'training', expected train, val, test"),
         ("csv", "video_id,weight\na,-1\n", {}, "row 1: `weight` is -1.0, expected a number that is not negative"),

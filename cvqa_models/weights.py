@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import shutil
+import struct
 import urllib.error
 import urllib.request
 import warnings
@@ -23,6 +24,18 @@ Rename = Callable[[str], str | None] | Mapping[str, str]
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
 CONTAINERS = ("state_dict", "model_state", "model")  # where training scripts put the tensors beside their own records
 HUB = "https://huggingface.co"
+# What `torch.load` raises of a damaged file: its reader of pickles checks hardly anything itself.
+DAMAGED = (
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 _digests: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKeyDictionary()
 
@@ -162,14 +175,25 @@ def _file_sha256(path: Path) -> str:
     return sha.hexdigest()
 
 
+def written_by_torch(path: Path) -> bool:
+    """Return whether a file starts as those of `torch.save` do: as a zip archive, or as a pickle before torch 1.6."""
+    with path.open("rb") as file:
+        return file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
 def read(path: Path) -> dict[str, Tensor]:
     """Return the tensors in `path`, a safetensors file or a torch file without pickled code, on the CPU.
 
     Raises:
-        ValueError: If the file is truncated, is a TorchScript program, would run code, or holds no table of tensors.
+        ValueError: If the file is something else, truncated, a TorchScript program, would run code, or holds no table
+            of tensors.
     """
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
+    if not written_by_torch(path):
+        raise ValueError(
+            f"'{path}' holds no weights; expected a file of `torch.save`, or one of safetensors with that suffix"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of old formats and programs; the errors below say more
@@ -181,7 +205,7 @@ def read(path: Path) -> dict[str, Tensor]:
             f"'{path}' is damaged or holds pickled code that would run on loading; "
             "save its state dict alone, or as safetensors"
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except DAMAGED as error:
         raise ValueError(
             f"'{path}' is not a complete file of tensors; fetch it again, and where its authors publish a "
             "TorchScript program, such as OpenAI's CLIP archives, use the safetensors file of the same weights"

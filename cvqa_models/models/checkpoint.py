@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from cvqa_models.models.module import QualityModule
+from cvqa_models.weights import DAMAGED, written_by_torch
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -21,10 +22,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is truncated, holds pickled code, or is no checkpoint of `train.py`.
+        OSError: If the file may not be read.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint '{path}'; `train.py fit` writes them to RUN/checkpoints.")
+    if not written_by_torch(path):
+        raise ValueError(f"'{path}' is no checkpoint; expected a file that `train.py fit` wrote to RUN/checkpoints.")
     try:
         # Mapped, the state of the optimiser takes no memory where only the weights are copied.
         mapped = zipfile.is_zipfile(path)
@@ -33,10 +37,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
         raise ValueError(
-            f"'{path}' holds pickled objects other than tensors and plain values, which could run code; expected a "
-            "checkpoint written by `train.py fit`."
+            f"'{path}' is damaged or holds pickled objects other than tensors and plain values, which could run code; "
+            "expected a checkpoint written by `train.py fit`."
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except (*DAMAGED, OSError) as error:
         raise ValueError(f"'{path}' is truncated or is no checkpoint; copy or train it again.") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"'{path}' has no `state_dict`; expected a checkpoint written by `train.py fit`.")

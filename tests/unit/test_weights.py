@@ -143,8 +143,20 @@ def test_a_truncated_file(tmp_path: Path, network: nn.Module, name: str, kept: f
     save_file(network.state_dict(), path) if name.endswith("tensors") else torch.save(network.state_dict(), path)
     content = path.read_bytes()
     path.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
-    with pytest.raises(ValueError, match=rf"{name}' (is not a complete|is damaged)"):
+    with pytest.raises(ValueError, match=rf"{name}' (is not a complete|is damaged|holds no weights)"):
         read(path)
+
+
+@pytest.mark.parametrize("content", [b"sequence,mos\na,1\n", b"\0\0\0\x20ftypisom", b"<html>", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_that_torch_never_wrote(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "wrong.pt").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"wrong\.pt' holds no weights; expected a file of `torch\.save`, or one of saf"
+    ):
+        read(tmp_path / "wrong.pt")
+    (tmp_path / "wrong.pt").write_bytes(b"\x80\x02a.")
+    with pytest.raises(ValueError, match=r"wrong\.pt' is not a complete file of tensors"):
+        read(tmp_path / "wrong.pt")
 
 
 def test_a_program_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_pickled_code_is_refused_unrun(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"bomb\.ckpt' holds pickled objects"):
+    with pytest.raises(ValueError, match=r"bomb\.ckpt' is damaged or holds pickled objects"):
         read_checkpoint(saved(tmp_path / "bomb.ckpt", {"state_dict": Bomb()}))
     (tmp_path / "plain.ckpt").write_bytes(pickle.dumps(Bomb(), protocol=2))
-    with pytest.raises(ValueError, match=r"plain\.ckpt' holds pickled objects"):
+    with pytest.raises(ValueError, match=r"plain\.ckpt' is damaged or holds pickled objects"):
         read_checkpoint(tmp_path / "plain.ckpt")
 
 
@@ -48,6 +48,24 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         read_checkpoint(saved(tmp_path / "other.ckpt", {"weights": 1}))
     with pytest.raises(ValueError, match="holds no model configuration"):
         load_model(saved(tmp_path / "bare.ckpt", {"state_dict": {}}))
+
+
+# A table that starts with a letter that is a word of pickle's language, a film, a page, a picture, nothing.
+@pytest.mark.parametrize(
+    "content", [b"sequence,mos\na,1\n", b"\0\0\0\x20ftypisom", b"<html>", b"\x89PNG\r\n\x1a\n", b""]
+)
+def test_a_file_that_torch_never_wrote_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "wrong.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"wrong\.ckpt' is no checkpoint; expected a file that `train\.py fit` wrote"):
+        read_checkpoint(tmp_path / "wrong.ckpt")
+
+
+# What follows the mark of a pickle is an empty stack, a stray reference, half a number, or a list as a key.
+@pytest.mark.parametrize("content", [b"a.", b"h\x01.", b"G\0", b"}]Ns."])
+def test_a_pickle_that_makes_no_sense_is_damaged(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "old.ckpt").write_bytes(b"\x80\x02" + content)
+    with pytest.raises(ValueError, match=r"old\.ckpt' is truncated or is no checkpoint"):
+        read_checkpoint(tmp_path / "old.ckpt")
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:

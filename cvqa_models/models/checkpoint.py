@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cvqa_models.mistakes import innermost
 from cvqa_models.models.module import QualityModule
 from cvqa_models.weights import DAMAGED, written_by_torch
 
@@ -99,9 +100,10 @@ def load_model(path: str | Path) -> QualityModule:
 
     Raises:
         FileNotFoundError: If the checkpoint, or the weights of a frozen branch, are not on this machine.
-        ValueError: If the file is unreadable, or its weights and its configuration disagree.
+        ValueError: If the file is unreadable, its class or arguments are not those of this installation, or its weights
+            and its configuration disagree.
     """
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser
 
     checkpoint = read_checkpoint(path)
     config = model_config(checkpoint)
@@ -109,7 +111,13 @@ def load_model(path: str | Path) -> QualityModule:
         raise ValueError(f"'{path}' holds no model configuration; expected a checkpoint written by `train.py fit`.")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(QualityModule, "model")
-    model = parser.instantiate(parser.parse_object({"model": config})).model
+    try:
+        model = parser.instantiate(parser.parse_object({"model": config})).model
+    except ArgumentError as error:
+        raise ValueError(
+            f"'{path}' holds a model that cannot be built here: {innermost(str(error))}; make its class importable, or "
+            "train it again with this version."
+        ) from error
     assert isinstance(model, QualityModule)
     load_weights(model, checkpoint, path)
     return model.eval()

@@ -68,6 +68,21 @@ def test_a_pickle_that_makes_no_sense_is_damaged(tmp_path: Path, content: bytes)
         read_checkpoint(tmp_path / "old.ckpt")
 
 
+@pytest.mark.parametrize(
+    ("hparams", "reason"),
+    [
+        ({"_class_path": "gone.Model"}, "gone"),
+        ({"_class_path": "cvqa_models.models.multibranch.MultiBranch", "widht": 3}, "'widht' is not accepted"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_told_with_its_file(tmp_path: Path, hparams: dict, reason: str) -> None:
+    path = saved(tmp_path / "old.ckpt", {"state_dict": {}, "hyper_parameters": hparams})
+    with pytest.raises(ValueError, match=rf"old\.ckpt' holds a model that cannot be built here: .*{reason}") as told:
+        load_model(path)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 500
+
+
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     model = make_model()
     checkpoint: dict = {"state_dict": dict(model.state_dict())}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ Untagged = Literal["bt709", "bt601"]
 Clip = tuple[str, int, Tensor]
 
 CHAIN = ("pyav", "torchcodec", "ffmpeg")
+PACKAGES = {"auto": "av", "pyav": "av", "torchcodec": "torchcodec", "ffmpeg": "imageio-ffmpeg", "decord": "decord"}
 
 logger = logging.getLogger(__name__)
 
@@ -39,16 +40,27 @@ class ReadOptions:
         decoder: `auto` is PyAV, and for a file that it cannot open torchcodec, then the ffmpeg program.
         untagged: Colour matrix of streams of 720 lines and more that name none. Published weights of most systems
             were tuned on `bt601`, the default of every decoder library; `bt709` is what such streams mean.
+
+    Raises:
+        ValueError: If the package of the decoder is not installed.
     """
 
     decoder: Decoder = "auto"
     untagged: Untagged = "bt709"
 
+    def __post_init__(self) -> None:
+        try:
+            version(PACKAGES[self.decoder])
+        except PackageNotFoundError as error:
+            raise ValueError(
+                f"`decoder` is {self.decoder!r}, but the package {PACKAGES[self.decoder]} is not installed; install "
+                "it, or leave `decoder: auto`."
+            ) from error
+
     @property
     def key(self) -> str:
         """Return the name that a feature store keeps: pixels differ between decoders and their versions."""
-        package = {"auto": "av", "pyav": "av", "ffmpeg": "imageio-ffmpeg"}.get(self.decoder, self.decoder)
-        return f"{self.decoder}-{importlib.metadata.version(package)}-{self.untagged}"
+        return f"{self.decoder}-{version(PACKAGES[self.decoder])}-{self.untagged}"
 
 
 def probe(path: str | Path, options: ReadOptions | None = None) -> VideoInfo:

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -363,10 +364,23 @@ def test_torchcodec_is_asked_in_small_groups(make: Make, monkeypatch: pytest.Mon
     module = ModuleType("torchcodec.decoders")
     module.VideoDecoder = VideoDecoder  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", module)
+    monkeypatch.setattr(reader, "version", lambda package: "0")
     view = View(UniformClips(1, 20), Native())
     ours = read_views(path, [view], ReadOptions("torchcodec"))[view.key]
     assert torch.equal(ours, read_views(path, [view])[view.key])
     assert max(map(len, groups)) == decoders.GROUP
+
+
+@pytest.mark.parametrize("decoder", ["torchcodec", "decord"])
+def test_a_decoder_without_its_package_is_refused(decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(reader, "version", missing)
+    with pytest.raises(
+        ValueError, match=f"`decoder` is '{decoder}', but the package {decoder} is not .* `decoder: auto`"
+    ):
+        ReadOptions(decoder)  # type: ignore[arg-type]
 
 
 def test_options_have_keys_of_their_own() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cvqa_models.data.atomic import write_bytes
 from cvqa_models.models.checkpoint import read_checkpoint
 
 
@@ -18,13 +19,10 @@ def export(checkpoint: Path, /, *, out: Path) -> None:
         checkpoint: Checkpoint written by `train.py fit`.
         out: File to write, ending in `.safetensors`.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if out.suffix != ".safetensors":
         raise ValueError(f"`out` is '{out}'; expected a name that ends in .safetensors.")
     state = read_checkpoint(checkpoint)["state_dict"]
-    partial = out.with_name(out.name + ".part")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: tensor.contiguous() for key, tensor in state.items()}, partial)
-    partial.replace(out)
+    write_bytes(out, save({key: tensor.contiguous() for key, tensor in state.items()}))
     Console().print(f"{len(state)} tensors, {out.stat().st_size} bytes: {out}", highlight=False, soft_wrap=True)

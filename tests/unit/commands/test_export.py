@@ -24,6 +24,14 @@ def test_the_weights_alone_come_out_and_load_into_a_branch(tmp_path: Path) -> No
             assert torch.equal(tensor, model.state_dict()[f"branches.level.net.{name}"])
 
 
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "last.ckpt")
+    (tmp_path / "out.safetensors").mkdir()
+    with pytest.raises(ValueError, match=r"out\.safetensors' cannot be written \(.*\); free space or choose"):
+        export(tmp_path / "last.ckpt", out=tmp_path / "out.safetensors")
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "out.safetensors"}
+
+
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"`out` is 'w\.pt'; expected a name that ends in \.safetensors"):
         export(tmp_path / "last.ckpt", out=Path("w.pt"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import ArgumentError
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -63,10 +64,11 @@ class TrainCLI(LightningCLI):
         config = self.config[self.subcommand]
         run = Path(config.run)
         if self.subcommand == "fit" and config.ckpt_path is None and (run / "logs").exists():
-            raise ValueError(
-                f"'{run}' already holds a run; choose another `--run`, or continue it with "
-                f"`--ckpt_path {run}/checkpoints/last.ckpt`."
+            last = run / "checkpoints" / "last.ckpt"
+            way = (
+                f"continue it with `--ckpt_path {last}`" if last.is_file() else "remove it, as it has no checkpoint yet"
             )
+            raise ValueError(f"'{run}' already holds a run; choose another `--run`, or {way}.")
         config.trainer.default_root_dir = str(run)
 
     def instantiate_classes(self) -> None:
@@ -94,7 +96,13 @@ class TrainCLI(LightningCLI):
         if self.subcommand == "predict":
             maps = run / "maps" if self._get(self.config, "maps") else None
             callbacks = [*callbacks, PredictionWriter(run / "predictions.csv", maps)]
-        trainer = super()._instantiate_trainer(config, callbacks)
+        try:
+            trainer = super()._instantiate_trainer(config, callbacks)
+        except MisconfigurationException as error:
+            raise ValueError(
+                f"The trainer cannot be set up on this machine: {str(error).strip(' .!')}; without a GPU, use "
+                "`configs/trainer/cpu.yaml`."
+            ) from error
         assert isinstance(trainer, pl.Trainer)
         return trainer
 

@@ -15,6 +15,7 @@ import imageio_ffmpeg
 import pytest
 import torch
 import yaml
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 from safetensors.torch import save_file
 
 from cvqa_models import __main__ as cvqa
@@ -314,6 +315,24 @@ def test_a_checkpoint_that_does_not_fit(kind: str, bench: Bench, told: Told, tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_a_gpu_that_is_not_there(bench: Bench, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for accelerator in (CUDAAccelerator, MPSAccelerator):
+        monkeypatch.setattr(accelerator, "is_available", staticmethod(lambda: False))
+    gpu = ROOT / "configs/trainer/gpu.yaml"
+    said = told(*bench.fit(f"--config={gpu}", f"--run={tmp_path / 'run'}"), train=True)
+    assert "without a GPU, use `configs/trainer/cpu.yaml`" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_there_is_continued_only_if_it_can_be(bench: Bench, told: Told, tmp_path: Path) -> None:
+    said = told(*bench.fit(f"--run={bench.folder / 'run'}"), train=True)
+    assert f"already holds a run; choose another `--run`, or continue it with `--ckpt_path {bench.checkpoint}`" in said
+    (tmp_path / "run" / "logs").mkdir(parents=True)  # of a run that was stopped in its first epoch
+    said = told(*bench.fit(f"--run={tmp_path / 'run'}"), train=True)
+    assert "already holds a run; choose another `--run`, or remove it" in said
+    assert "last.ckpt" not in said
+
+
 def test_a_misspelt_key_is_told_by_its_innermost_line(bench: Bench, told: Told, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(bench.model.read_text().replace("num_frames", "num_frmaes"))
@@ -378,7 +397,7 @@ def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 # TensorBoard writes on a thread of its own, which meets the full disk too.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("command", ["submit", "evaluate", "extract", "score", "report", "fit", "predict"])
+@pytest.mark.parametrize("command", ["submit", "evaluate", "extract", "score", "report", "fit", "predict", "export"])
 def test_a_full_disk(command: str, bench: Bench, told: Told, full_disk: Path, tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"video_id": path.stem, "score": n} for n, path in enumerate(bench.videos)]
     predictions = write_table(tmp_path / "predictions.csv", rows)
@@ -392,6 +411,7 @@ def test_a_full_disk(command: str, bench: Bench, told: Told, full_disk: Path, tm
         "report": ["report", "--run", full_disk, *compare],
         "fit": [*bench.fit(f"--run={full_disk}/run")],
         "predict": ["predict", f"--config={bench.data}", f"--ckpt_path={bench.checkpoint}", f"--run={full_disk}"],
+        "export": ["export", bench.checkpoint, "--out", full_disk / "w.safetensors"],
     }
     said = told(*words[command], train=command in ("fit", "predict"))
     assert "No space left on device" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import shutil
 import struct
 import urllib.error
@@ -72,7 +73,11 @@ PUBLISHED = {
         "uvq_compressionnet.pt",
         "https://github.com/google/uvq/raw/main/uvq_pytorch/checkpoint/compressionnet_pytorch_statedict.pt",
     ),
-    "cover": Published("COVER.pth", "https://github.com/vztu/COVER/raw/release/Model/COVER.pth"),
+    "cover": Published(
+        "COVER.pth",
+        "https://github.com/vztu/COVER/raw/release/Model/COVER.pth",
+        "43a0fc777fe46e5e0513c50bf4b3dc5343fc82214e8f6e66b2bc068f0755875e",
+    ),
     "dover": Published("DOVER.pth", "https://github.com/QualityAssessment/DOVER/releases/download/v0.1.0/DOVER.pth"),
     "fastvqa_b": Published(
         "FAST_VQA_B_1_4.pth",
@@ -98,6 +103,19 @@ def published(name: str) -> Published | None:
     if name.startswith("timm/"):
         return Published(f"{name}.safetensors", f"{HUB}/{name}/resolve/main/model.safetensors")
     return PUBLISHED.get(name)
+
+
+def known_sha256(name: str) -> str | None:
+    """Return the digest that the file of weights `name` should have, or None where it is not known.
+
+    The digest of weights that come with the project stands on the card beside them.
+    """
+    if name in SHIPPED:
+        card = (FOLDER / SHIPPED[name]).with_suffix(".md")
+        found = re.search(r"\b[0-9a-f]{64}\b", card.read_text(encoding="utf-8")) if card.is_file() else None
+        return found.group() if found else None
+    known = published(name)
+    return known.sha256 if known else None
 
 
 def resolve(weights: str | Path) -> Path:

@@ -19,10 +19,10 @@ from cvqa_models.data.atomic import write_text
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
-# SROCC, PLCC, KROCC and Result on the challenge's test set, as far as its report is at hand. Many rows lack the three
-# coefficients, and COVER and the three that are trained here have no figure of their own.
+# SROCC, PLCC, KROCC and Result on the challenge's test set, as far as its report is at hand: of some teams only the
+# Result is. COVER and the three that are trained here have no figure of their own.
 PUBLISHED: dict[str, tuple[float | None, float | None, float | None, float | None]] = {
-    "tvqa": (None, None, None, 0.9218),
+    "tvqa": (0.9376, 0.9772, 0.8505, 0.9218),
     "compression_rq_vqa": (None, None, None, 0.9167),
     "iqa_llava": (None, None, None, 0.8572),
     "hive": (None, None, None, 0.7148),
@@ -64,7 +64,8 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
 
     Args:
         fetch: Download these weights, by name, into `checkpoints/` first; nothing is downloaded otherwise.
-        check_weights: Whether to also read the weights files whose digest is known; exit code 2 if a file is missing or
+        check_weights: Whether to also say of each weights file if it is intact: of those that configs name, of those
+            that come with the project, and of all other known ones that are here; exit code 2 if one is missing or
             differs from what its authors published.
         json: Also write the list to this file.
 
@@ -84,21 +85,36 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
         write_text(json, json_format.dumps([asdict(row) for row in rows], indent=1) + "\n")
     if not check_weights:
         return 0
-    named = {name: here for row in rows for name, here in row.weights.items()}
-    faults = [f"{name} is missing" for name, here in sorted(named.items()) if not here]
-    faults += [f"{name} is damaged" for name, here in sorted(named.items()) if here and is_damaged(name)]
+    states = check_files({name for row in rows for name in row.weights})
+    lines = [f"{name}: {state}" for name, state in states.items()]
+    console.print("", *lines, sep="\n", soft_wrap=True, highlight=False)
+    faults = [name for name, state in states.items() if state in ("missing", "damaged")]
     if faults:
-        Console(stderr=True).print(f"{'; '.join(faults)}. checkpoints/README.md says where each comes from.")
+        names = ", ".join(faults)
+        text = f"Missing or damaged: {names}. checkpoints/README.md says where each comes from."
+        Console(stderr=True).print(text, soft_wrap=True)
     return 2 if faults else 0
 
 
-def is_damaged(weights: str) -> bool:
-    """Return whether a weights file that is here differs from its published sha256; False where none is known."""
-    from cvqa_models.data.files import sha256
-    from cvqa_models.weights import published, resolve
+def check_files(named: set[str]) -> dict[str, str]:
+    """Return the state of `named` weights, of those that come with the project, and of all known ones that are here.
 
-    known = published(weights)
-    return known is not None and known.sha256 is not None and sha256(resolve(weights)) != known.sha256
+    Returns:
+        Name -> `intact`, `damaged`, `missing`, or `present, no digest known`, sorted by name.
+    """
+    from cvqa_models.data.files import sha256
+    from cvqa_models.weights import PUBLISHED, SHIPPED, known_sha256, resolve
+
+    states = {}
+    for name in sorted({*named, *SHIPPED, *filter(_is_here, PUBLISHED)}):
+        known = known_sha256(name)
+        if not _is_here(name):
+            states[name] = "missing"
+        elif known is None:
+            states[name] = "present, no digest known"
+        else:
+            states[name] = "intact" if sha256(resolve(name)) == known else "damaged"
+    return states
 
 
 def describe(path: Path) -> System:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from cvqa_models.commands.systems import CONFIGS, describe, is_damaged, systems
+from cvqa_models.commands.systems import CONFIGS, describe, systems
+
+CHECKPOINTS = Path(__file__).resolve().parents[3] / "checkpoints"
 
 
 def test_sizes_are_the_published_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -33,13 +37,60 @@ def test_a_kind_is_what_the_model_says(capsys: pytest.CaptureFixture[str], tmp_p
     assert {name for name in image | video if kinds[name] == "NR video"} == video
     assert rows["cover"]["parameters"] == pytest.approx(365.0, abs=0.4)  # the count of COVER's own code
     assert rows["vsfa"]["published"] == pytest.approx([0.8844, 0.9403, 0.7913, 0.8720])
+    assert rows["tvqa"]["published"] == pytest.approx([0.9376, 0.9772, 0.8505, 0.9218])
+    for *three, result in (row["published"] for row in rows.values() if None not in row["published"]):
+        assert result == pytest.approx(sum(three) / 3, abs=1e-4)  # the ranking's own definition
+    readme = (CHECKPOINTS / "README.md").read_text()
+    assert [name for row in rows.values() for name in row["weights"] if f"| `{name}` |" not in readme] == []
     shown = capsys.readouterr().out
     assert "compression_rq_vqa: spatial SwinAttention 1024, motion SlowFast 256" in shown
 
 
-def test_a_file_with_another_digest_is_damaged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def one_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder for weights; the only config names SAMNet's, SlowFast's, a timm model's and a language model's."""
     monkeypatch.setattr("cvqa_models.weights.FOLDER", tmp_path)
-    (tmp_path / "VSFA.pt").write_bytes(b"cut short")
-    (tmp_path / "SAMNet_with_ImageNet_pretrain.pth").write_bytes(b"no digest is published")
-    assert is_damaged("vsfa")
-    assert not is_damaged("samnet")
+    configs = tmp_path / "configs"
+    (configs / "model").mkdir(parents=True)
+    shutil.copy(CONFIGS / "model" / "tvqa.yaml", configs / "model")
+    monkeypatch.setattr("cvqa_models.commands.systems.CONFIGS", configs)
+    return tmp_path
+
+
+def test_the_check_says_of_every_file_if_it_is_intact(
+    one_system: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = one_system / "compression_level.safetensors"
+    shipped.write_bytes(b"as it came")
+    digest = hashlib.sha256(b"as it came").hexdigest()
+    shipped.with_suffix(".md").write_text(f"# card\n\n| sha256 | `{digest}` |\n")
+    (one_system / "VSFA.pt").write_bytes(b"cut short")
+    (one_system / "COVER.pth").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    (one_system / "SAMNet_with_ImageNet_pretrain.pth").write_bytes(b"no digest is known")
+    assert systems(check_weights=True) == 2
+    shown = capsys.readouterr()
+    assert shown.out.split("\n\n")[-1].splitlines() == [
+        "compression_level: intact",
+        "cover: damaged",
+        "one-align: missing",
+        "samnet: present, no digest known",
+        "slowfast_r50_k400: missing",
+        "timm/convnext_xlarge.fb_in22k: missing",
+        "vsfa: damaged",
+    ]
+    assert "Missing or damaged: cover, one-align, slowfast_r50_k400," in shown.err
+
+
+def test_the_check_passes_where_nothing_is_missing_or_damaged(
+    one_system: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (one_system / "configs" / "model" / "tvqa.yaml").unlink()
+    for name in ("compression_level.safetensors", "compression_level.md"):
+        shutil.copy(CHECKPOINTS / name, one_system)
+    assert systems(check_weights=True) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1] == "compression_level: intact"
+    assert shown.err == ""
+    (one_system / "compression_level.safetensors").write_bytes(b"cut short")
+    assert systems(check_weights=True) == 2
+    assert capsys.readouterr().out.splitlines()[-1] == "compression_level: damaged"

@@ -103,8 +103,12 @@ def _import(library: str) -> ModuleType:
     try:
         return importlib.import_module(library)
     except ImportError as error:
-        hint = " (for non-commercial use only; with 'setuptools<81')" if library == "pyiqa" else ""
-        raise ValueError(f"{library} cannot be imported ({error}); `pip install {library}`{hint}.") from error
+        raise _not_installed(library, error) from error
+
+
+def _not_installed(library: str, error: ImportError) -> ValueError:
+    hint = " (for non-commercial use only; with 'setuptools<81')" if library == "pyiqa" else ""
+    return ValueError(f"{library} cannot be imported ({error}); `pip install {library}`{hint}.")
 
 
 @contextmanager
@@ -181,7 +185,10 @@ def _from_pyiqa(pyiqa: ModuleType, measure: str) -> Found:
     known = pyiqa.list_models()
     if measure not in known:
         raise _unknown("pyiqa", measure, known)
-    metric = pyiqa.create_metric(measure, device=torch.device("cpu"))
+    try:
+        metric = pyiqa.create_metric(measure, device=torch.device("cpu"))
+    except ImportError as error:  # some measures need more than pyiqa itself, as `clipiqa+` needs `pkg_resources`
+        raise _not_installed("pyiqa", error) from error
     return metric, metric.metric_mode == "FR", -1 if metric.lower_better else 1
 
 

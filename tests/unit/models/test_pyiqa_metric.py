@@ -100,12 +100,14 @@ class FromPyiqa(nn.Module):
 
 
 def create_metric(name: str, device: torch.device) -> FromPyiqa:
+    if name == "clipiqa+":
+        raise ModuleNotFoundError("No module named 'pkg_resources'")  # as under setuptools 81
     return FromPyiqa("FR" if name == "lpips" else "NR", lower_better=name == "lpips")
 
 
 def test_pyiqa_serves_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = SimpleNamespace(
-        list_models=lambda: ["topiq_nr", "lpips"], create_metric=create_metric, __version__="0.1.16"
+        list_models=lambda: ["topiq_nr", "lpips", "clipiqa+"], create_metric=create_metric, __version__="0.1.16"
     )
     monkeypatch.setitem(sys.modules, "pyiqa", stand_in)
     x = pairs()
@@ -118,6 +120,8 @@ def test_pyiqa_serves_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> 
     assert plain.demand.cache_key != LibraryMetric("pyiqa:topiq_nr").demand.cache_key
     with pytest.raises(ValueError, match=r"pyiqa has no measure of frames 'topiq'; it has topiq_nr\."):
         LibraryMetric("pyiqa:topiq")
+    with pytest.raises(ValueError, match=r"imported \(No module named 'pkg_resources'\); .* with 'setuptools<81'\)"):
+        LibraryMetric("pyiqa:clipiqa+")
 
 
 def test_what_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

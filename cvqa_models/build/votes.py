@@ -48,6 +48,7 @@ def verification_questions(videos: pd.DataFrame, *, seed: int = 0) -> pd.DataFra
 
     Returns:
         Columns as `pair_list` gives them, `expected` being `left` or `right`; only ladders that span a factor of 4.
+        Videos of unknown codec or bitrate are passed over.
 
     Raises:
         ValueError: If a column is missing.
@@ -57,7 +58,8 @@ def verification_questions(videos: pd.DataFrame, *, seed: int = 0) -> pd.DataFra
         raise ValueError(f"The table of videos lacks {sorted(missing)}, which verification questions are made from.")
     rng = np.random.default_rng(seed)
     rows = []
-    for (group, _), ladder in videos.groupby(["group", "codec"], sort=False):
+    known = videos[(videos["codec"] != "") & (videos["bitrate_kbps"] > 0)]
+    for (group, _), ladder in known.groupby(["group", "codec"], sort=False):
         ordered = ladder.sort_values("bitrate_kbps")
         worst, best = ordered.iloc[0], ordered.iloc[-1]
         if best["bitrate_kbps"] >= _OBVIOUS * worst["bitrate_kbps"]:

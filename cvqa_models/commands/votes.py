@@ -39,21 +39,30 @@ def questions(
         out: CSV to write: `group,left,right,expected`; `expected` holds the answer of verification questions.
         by: Compare inside each (reference, preset), or inside each reference across presets.
         share: Share of all pairs to ask; a ring through each set is always asked, so that every video is linked.
-        verification: Whether to add questions with a known answer: highest against lowest rate of one encoder.
+        verification: Whether to add questions with a known answer: highest against lowest rate of one encoder, where
+            they differ by a factor of 4.
         seed: Of the draw.
-        json: File for the result: table and number of questions.
+        json: File for the result: table, number of questions, and of verification questions among them.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"`share` is {share}; expected a number from 0 to 1.")
     table = _videos(videos, by)
     asked = pair_tests.pair_list(table, share=share, seed=seed)
+    count = 0
     if verification:
         checks = pair_tests.verification_questions(table, seed=seed)
         asked = pd.concat([asked, checks]).sample(frac=1, random_state=seed)
+        count = len(checks)
+        if checks.empty:
+            log.warning(
+                "'%s' gives no verification question, so careless viewers cannot be screened; it takes two videos of "
+                "one set and `codec` whose `bitrate_kbps` differ by a factor of 4.",
+                videos,
+            )
     write_csv(out, asked)
-    Console().print(f"{len(asked)} questions: {out}", highlight=False, soft_wrap=True)
+    Console().print(f"{len(asked)} questions, {count} of verification: {out}", highlight=False, soft_wrap=True)
     if json is not None:
-        write_json(json, {"questions": str(out), "count": len(asked)})
+        write_json(json, {"questions": str(out), "count": len(asked), "verification": count})
 
 
 def simulate(

@@ -46,6 +46,14 @@ def test_verification_pairs_the_ends_of_each_ladder() -> None:
         verification_questions(VIDEOS.drop(columns="codec"))
 
 
+def test_verification_passes_over_videos_of_unknown_codec_or_bitrate() -> None:
+    assert verification_questions(VIDEOS.assign(codec="")).empty
+    assert verification_questions(VIDEOS.assign(bitrate_kbps=np.nan)).empty
+    lost = VIDEOS["video_id"].eq("x200-g")
+    partly = VIDEOS.assign(bitrate_kbps=VIDEOS["bitrate_kbps"].mask(lost))
+    assert verification_questions(partly).equals(verification_questions(VIDEOS))
+
+
 def test_simulated_answers_follow_davidson() -> None:
     two = pd.DataFrame({"video_id": ["a", "b"], "group": "g", "truth": [1.0, 0.0]})
     question = pd.DataFrame({"group": ["g"], "left": ["a"], "right": ["b"], "expected": [""]})

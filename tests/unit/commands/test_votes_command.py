@@ -97,14 +97,29 @@ def test_what_is_wrong_is_said_and_the_rest_scored(manifest: Path, caplog: pytes
     assert len(read_manifest(folder / "s.csv")) == 18
 
 
-def test_questions_are_a_pair_list_with_verification(manifest: Path) -> None:
+def test_questions_are_a_pair_list_with_verification(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = manifest.parent / "q.csv"
     votes.questions(manifest, out=out, share=0.3)
+    assert " questions, 6 of verification: " in capsys.readouterr().out
     table = pd.read_csv(out)
     assert list(table.columns) == ["group", "left", "right", "expected"]
     assert table["expected"].notna().sum() == 6
     votes.questions(manifest, out=out, verification=False)
     assert len(pd.read_csv(out)) == 2 * 9 * 8 // 2
+
+
+@pytest.mark.parametrize("lacking", ["codec", "bitrate_kbps"])
+def test_that_nobody_can_be_screened_is_said(
+    manifest: Path, lacking: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    pd.read_csv(manifest).drop(columns=lacking).to_csv(manifest, index=False)
+    votes.questions(manifest, out=manifest.parent / "q.csv", json=manifest.parent / "r.json")
+    assert "72 questions, 0 of verification: " in capsys.readouterr().out
+    assert "manifest.csv' gives no verification question, so careless viewers cannot be screened" in caplog.text
+    assert json.loads((manifest.parent / "r.json").read_text())["verification"] == 0
+    caplog.clear()
+    votes.questions(manifest, out=manifest.parent / "q.csv", verification=False)
+    assert not caplog.text
 
 
 def test_refusals(manifest: Path) -> None:

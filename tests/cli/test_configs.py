@@ -53,6 +53,13 @@ def test_a_configuration_says_what_it_is(path: Path) -> None:
     assert path.read_text().startswith("# ")
 
 
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_features_go_where_git_does_not_look(path: Path) -> None:
+    store = (yaml.safe_load(path.read_text()).get("data") or {}).get("store")
+    assert store is None or store.startswith("data/")
+    assert "/data/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
 def cli(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "train.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=cwd, check=False)

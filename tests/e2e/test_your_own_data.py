@@ -59,6 +59,8 @@ def test_every_command_works_in_turn(project: Path) -> None:
         allowed = (0, 2) if "build encode" in line else (0,)  # a rung out of reach is listed, and the rest kept
         assert done.returncode in allowed, f"{line}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
+    assert any((project / "data" / "features").iterdir())
+    assert not (project / "features").exists()
     labels = pd.read_csv(project / "data" / "manifest.csv")
     assert set(labels["reference"]) == {"testsrc2", "mandelbrot", "cellauto"}
     assert labels.groupby("group")["mos"].min().eq(0).all()

@@ -13,6 +13,8 @@ from scipy.cluster.vq import kmeans2
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.files import clear_scratch, scratch
 from cvqa_models.build.jobs import run_jobs
+from cvqa_models.data.csv_table import read_csv
+from cvqa_models.data.files import by_stem
 
 _GOP = 30
 # The paper leaves the encoder's settings open; values depend on them, so they are fixed: constant quantiser, key
@@ -82,6 +84,24 @@ def choose(table: pd.DataFrame, clusters: int, candidates: int, seed: int = 0) -
     distance = pd.Series(np.linalg.norm(points - centres[cluster], axis=1), index=table.index)
     rank = distance.groupby(cluster).rank(method="first").astype(int)
     return table.assign(cluster=cluster, rank=rank, chosen=rank <= candidates)
+
+
+def chosen_clips(selection: Path) -> dict[str, Path]:
+    """Return name -> file of the clips that a selection marks as `chosen`; relative paths count from its folder.
+
+    Args:
+        selection: CSV with `path` and `chosen`, as `cvqa build select` writes it.
+
+    Raises:
+        ValueError: If it is malformed, marks no clip, or two chosen clips have one stem.
+    """
+    table = read_csv(selection, ["path", "chosen"])
+    marks = table["chosen"].str.lower()
+    if strange := sorted(set(marks) - {"true", "false"}):
+        raise ValueError(f"'{selection}': `chosen` is '{strange[0]}'; expected True or False.")
+    if not (marks == "true").any():
+        raise ValueError(f"'{selection}' marks no clip as `chosen`; write True into some rows.")
+    return by_stem(selection.parent / path for path in table.loc[marks == "true", "path"])
 
 
 def scatter(table: pd.DataFrame, path: Path) -> None:

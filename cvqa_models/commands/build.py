@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
+from os.path import relpath
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,7 @@ from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.levels import build_levels
 from cvqa_models.build.mini import build_mini
 from cvqa_models.build.references import Reference, expect_clip, prepare_clip
-from cvqa_models.build.select import choose, measure_complexity, scatter
+from cvqa_models.build.select import choose, chosen_clips, measure_complexity, scatter
 from cvqa_models.data.files import index_videos
 from cvqa_models.data.manifest import read_manifest, write_manifest
 
@@ -105,12 +106,13 @@ def select(
     """Choose references from a folder of clips: K-means on spatial and temporal complexity, candidates per cluster.
 
     Spatial complexity is x264's mean I frame over the uncompressed frame, temporal its mean P over its mean I frame.
-    Writes a table and, beside it, a scatter plot of the same name. Exit code 2 if a clip could not be read.
+    Writes a table, which `cvqa build encode --references` takes, and beside it a scatter plot of the same name. Exit
+    code 2 if a clip could not be read.
 
     Args:
         videos: Folder of clips, searched at any depth.
         clusters: Number of clusters.
-        out: Table to write; `.png` beside it.
+        out: Table to write, its paths relative to its folder; `.png` beside it.
         candidates: Clips to mark in each cluster, the nearest to its centre first.
         seed: Of the clustering.
         workers: Clips at a time; one per processor by default.
@@ -120,6 +122,7 @@ def select(
     if table.empty:
         raise ValueError("No clip could be read: " + "; ".join(failures.values()))
     table = choose(table, clusters, candidates, seed)
+    table["path"] = [relpath(path, out.parent) for path in table["path"]]
     write_csv(out, table.sort_values(["cluster", "rank"]))
     scatter(table, out.with_suffix(".png"))
     chosen = table.loc[table["chosen"], "video_id"].tolist()
@@ -143,7 +146,8 @@ def encode(
     so an interrupted run goes on where it stopped. Exit code 2 if an encode failed; the others are kept.
 
     Args:
-        references: Folder of pristine clips, searched at any depth.
+        references: Folder of pristine clips, searched at any depth, or the table of `cvqa build select`, of which the
+            chosen clips are taken.
         ladder: YAML file; configs/build/ladder.yaml explains its keys.
         root: Folder for references, videos, their cards and `manifest.csv`.
         seconds: Cut the clips to this length.
@@ -152,7 +156,7 @@ def encode(
         json: File for the result: manifest, number of videos, failures.
     """
     steps = ladders.read(ladder)
-    clips = index_videos(references)
+    clips = chosen_clips(references) if references.is_file() else index_videos(references)
     remember(root, {"references": str(references), "seconds": seconds, **ladders.as_settings(steps)})
     folder = root / "references"
     expected, failures = run_jobs(

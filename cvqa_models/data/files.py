@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from cvqa_models.data.csv_table import near_misses
@@ -49,8 +49,17 @@ def index_videos(folder: str | Path) -> dict[str, Path]:
         FileNotFoundError: If there is no such folder.
         ValueError: If it holds no video, or two videos with one stem.
     """
+    return by_stem(find_videos(folder))
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Return stem -> file, in the order given.
+
+    Raises:
+        ValueError: If two files have one stem.
+    """
     found: dict[str, Path] = {}
-    for path in find_videos(folder):
+    for path in files:
         if path.stem in found:
             raise ValueError(f"'{found[path.stem]}' and '{path}' have one stem; rename one of them.")
         found[path.stem] = path

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cvqa_models.build import ffmpeg
-from cvqa_models.build.select import choose, complexity, measure_complexity, scatter
+from cvqa_models.build.select import choose, chosen_clips, complexity, measure_complexity, scatter
 
 
 def _clip(path: Path, source: str, frames: int = 65) -> Path:
@@ -45,6 +45,27 @@ def test_clusters_are_found_on_standardised_axes(tmp_path: Path) -> None:
     assert chosen.groupby("cluster")["chosen"].sum().tolist() == [2, 2, 2]
     scatter(chosen, tmp_path / "s.png")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video_id,chosen\na,True\n", "has no column 'path'"),
+        ("path,chosen\na.mp4,yes\n", "selection.csv': `chosen` is 'yes'; expected True or False"),
+        ("path,chosen\na.mp4,False\n", "selection.csv' marks no clip as `chosen`; write True"),
+        ("path,chosen\nx/a.mp4,True\ny/a.mp4,True\n", "have one stem; rename one of them"),
+    ],
+)
+def test_a_malformed_selection_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "selection.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        chosen_clips(tmp_path / "selection.csv")
+
+
+def test_a_selection_gives_what_it_marks(tmp_path: Path) -> None:
+    (tmp_path / "selection.csv").write_text("path,chosen\n../clips/a.mp4,True\n/far/b.mkv,true\nc.mp4,False\n")
+    expected = {"a": tmp_path / "../clips/a.mp4", "b": Path("/far/b.mkv")}
+    assert chosen_clips(tmp_path / "selection.csv") == expected
 
 
 def test_impossible_wishes_are_refused() -> None:

@@ -53,6 +53,21 @@ def test_encode_then_proxies(tmp_path: Path, ladder: Path, capsys: pytest.Captur
     assert ladders.groupby("ladder")["vmaf"].is_monotonic_increasing.all()
 
 
+def test_encode_takes_the_chosen_clips_of_a_selection(
+    tmp_path: Path, ladder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, pattern in [("zoom", "mandelbrot"), ("test", "testsrc2"), ("bars", "smptebars")]:
+        _clip(tmp_path / "clips" / f"{name}.mkv", pattern=pattern)
+    ladder.write_text("encoders: [x264]\npresets: [fast]\ncrf: [40]\n")
+    monkeypatch.chdir(tmp_path)
+    selection = Path("data/selection.csv")
+    assert build.select(Path("clips"), clusters=2, candidates=1, out=selection) == 0
+    chosen = pd.read_csv(selection).query("chosen")["video_id"]
+    assert len(chosen) == 2
+    assert build.encode(selection, ladder=ladder, root=tmp_path / "root") == 0
+    assert {one.reference for one in read_manifest(tmp_path / "root" / "manifest.csv")} == set(chosen)
+
+
 def test_encode_keeps_measured_speeds_and_refuses_a_full_disk(
     tmp_path: Path, ladder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +174,7 @@ def test_select(tmp_path: Path) -> None:
     assert build.select(tmp_path / "clips", clusters=2, candidates=1, out=out) == 0
     table = pd.read_csv(out)
     assert table["chosen"].sum() == table["cluster"].nunique() == 2
+    assert sorted(table["path"]) == [f"clips/{name}.mkv" for name in ("bars", "life", "test", "zoom")]
     assert out.with_suffix(".png").is_file()
     (tmp_path / "clips" / "broken.mp4").write_bytes(b"x")
     assert build.select(tmp_path / "clips", clusters=2, out=out) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import decord
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from av.video.frame import VideoFrame
 from torch import Tensor, nn
 
 from cvqa_models.branches.clip_frames import ClipFrames
@@ -19,14 +21,17 @@ from cvqa_models.losses.published import dover_plcc_loss, dover_rank_loss
 from cvqa_models.models.cover import Cover
 from cvqa_models.nn.swin3d import Swin3D
 from cvqa_models.types import Batch
-from cvqa_models.video.pixels import Fragments
+from cvqa_models.video.frames import official_segments
+from cvqa_models.video.pixels import Fragments, Frame
+from cvqa_models.video.scaling import Scaler
 from cvqa_models.weights import load_exact
 from tests.parity.fill import clip
 from tests.parity.summary import SHARED, assert_close, assert_summary, official_weights, reference
 
 RECORDED = reference("cover")
 TRAINING = reference("cover_train")
-CLIP = SHARED / "clips" / "video_1.mp4"
+CLIPS = SHARED / "clips"
+CLIP = CLIPS / "video_1.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +162,51 @@ def test_loss_is_the_sum_over_branches(tiny_semantics: Cover) -> None:
     torch.testing.assert_close(total, parts[0] + parts[1] + parts[2])
 
 
+def official_fragments(frames: np.ndarray) -> Frame:
+    """Return the technical view, (T, 224, 224, 3), of frames (T, H, W, 3)."""
+    rule = Fragments(sampling="official")
+    places = rule.draw(*frames.shape[1:3], 1, None)[0]
+    return np.stack([rule.cut(frame, places) for frame in frames])
+
+
+def authors_resize(frames: Tensor, size: list[int], *, antialias: bool) -> Tensor:
+    """Return uint8 frames (3, T, H, W) as torchvision scales them; the authors' pinned version has no antialias."""
+    return F.interpolate(frames.float(), size, mode="bilinear", antialias=antialias).round().to(torch.uint8)
+
+
+@pytest.mark.parametrize("case", reference("cover_sampling")["resize"], ids=lambda case: f"{case['size']}")
+def test_our_resize_is_that_of_newer_torchvisions(case) -> None:
+    """It does not alias, where that of the authors' pinned version does: noise keeps its deviation there."""
+    shape = [int(number) for number in case["input"].split("[")[1].split("]")[0].split(",")]
+    frames = (clip(shape, 7) * 256).to(torch.uint8)
+    theirs = authors_resize(frames, case["size"], antialias=case["antialias"])
+    # Without antialias pixels fall on halves, which the last bit of a machine's arithmetic rounds up or down.
+    assert (theirs.flatten()[:16].int() - torch.tensor(case["first16"])).abs().max() <= 1
+    assert theirs.float().mean().item() == pytest.approx(case["mean"], abs=1e-3)
+    assert theirs.float().std(correction=0).item() == pytest.approx(case["std"], abs=1e-3)
+    if case["antialias"]:
+        scaler, pictures = Scaler("bt709"), frames.permute(1, 2, 3, 0).contiguous().numpy()
+        ours = [scaler.scale(VideoFrame.from_ndarray(p, "rgb24"), *case["size"], "bilinear") for p in pictures]
+        assert np.mean(ours) == pytest.approx(case["mean"], abs=0.05)
+        assert np.std(ours) == pytest.approx(case["std"], rel=0.01)
+
+
+@pytest.mark.parametrize("name", RECORDED["views_only"])
+def test_frames_and_fragments_of_a_clip(name: str) -> None:
+    """1724.mp4 is portrait and long enough for random places in time. Resized views: `test_a_whole_video`."""
+    recorded, path = RECORDED["views_only"][name], CLIPS / name.split("|")[0]
+    randint = np.random.RandomState(42).randint
+    for branch, length in (("semantic", 1), ("technical", 2), ("aesthetic", 2)):
+        indices = official_segments(recorded["num_frames"], 20, length, 2, randint).reshape(-1).tolist()
+        assert indices == recorded["views"][branch]["frame_indices"]
+    if not path.is_file():
+        pytest.skip(f"'{path.name}' lies beside the project only")
+    technical = recorded["views"]["technical"]
+    frames = decord.VideoReader(str(path)).get_batch(technical["frame_indices"]).asnumpy()
+    view = np.ascontiguousarray(official_fragments(frames).transpose(3, 0, 1, 2))
+    assert hashlib.sha256(view.tobytes()).hexdigest() == technical["view_sha256_uint8_CTHW"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not CLIP.is_file(), reason=f"'{CLIP.name}' lies beside the project only")
 def test_a_whole_video(whole: Cover) -> None:
@@ -166,14 +216,10 @@ def test_a_whole_video(whole: Cover) -> None:
     for name, recorded in expected["views"].items():
         frames = torch.from_numpy(video.get_batch(recorded["frame_indices"]).asnumpy())
         if name == "technical":
-            rule = Fragments(sampling="official")
-            places = rule.draw(*frames.shape[1:3], 1, None)[0]
-            view = torch.from_numpy(np.stack([rule.cut(frame, places) for frame in frames.numpy()])).permute(3, 0, 1, 2)
+            view = torch.from_numpy(official_fragments(frames.numpy())).permute(3, 0, 1, 2)
         else:
-            # The authors' resize: bilinear without antialias. Our reader's is swscale's, which does not alias.
             size = recorded["tensor"]["shape"][-2:]
-            scaled = F.interpolate(frames.permute(0, 3, 1, 2).float(), size, mode="bilinear").round()
-            view = scaled.to(torch.uint8).permute(1, 0, 2, 3)
+            view = authors_resize(frames.permute(3, 0, 1, 2), size, antialias=False)
         assert view.float().mean().item() == pytest.approx(recorded["view_mean"], abs=1e-4)
         views[name] = view.transpose(0, 1).unsqueeze(2) if name == "semantic" else view.unsqueeze(0)
     with torch.no_grad():

@@ -81,6 +81,12 @@ def test_a_second_draw_differs_where_there_is_room() -> None:
     assert (official_segments(300, 20, 2, 2, randint) != official_segments(300, 20, 2, 2, randint)).any()
 
 
+def test_places_of_fragments() -> None:
+    """Cells of 77 rows leave room for 45 places; the draw of the rows comes first."""
+    rows = Fragments(sampling="official").draw(7 * 77, 7 * 77, 1, None)[0][0] - 77 * np.arange(7)[:, None]
+    assert [rows.flatten().tolist()] == list(RECORDED["randint_example"].values())
+
+
 @pytest.mark.parametrize("case", RECORDED["fragments"], ids=lambda case: f"{case['input']} {case['aligned']}")
 def test_fragments(case) -> None:
     """Fragments stay in place over `aligned` frames: these are our clips, whose places are one draw."""

@@ -15,14 +15,15 @@ from cvqa_models.branches.swin_attention import SwinAttention
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.compression_rq_vqa import CompressionRQVQA
 from cvqa_models.nn.attention_stack import AttentionStack
-from cvqa_models.video.frames import KeyFrames, Timeline, UniformClips, official_segments
-from cvqa_models.video.pixels import Native
+from cvqa_models.video.frames import KeyFrames, Sampling, Timeline, UniformClips, official_segments
+from cvqa_models.video.pixels import Fragments, Native
 from cvqa_models.video.view import View
 from cvqa_models.weights import load_exact
 from tests.parity.fill import clip
 from tests.parity.summary import assert_close, assert_summary, official_weights, reference
 
 CURRENT = reference("rqvqa_timm1")
+# The base model of this file, a Swin and motion alone, is no system of ours; its Swin is the one checked below.
 RELEASED = reference("rqvqa_timm06_released")
 SAMPLING = reference("rqvqa_sampling")
 
@@ -127,6 +128,17 @@ def test_with_compression(tmp_path: Path) -> None:
     with torch.no_grad():
         score = model.score({"spatial": model.branches["spatial"].tokens(frames())} | features())
     assert_close(score, CURRENT["outputs"]["aim_reconstruction_score"]["first16"], atol=5e-5)
+
+
+@pytest.mark.parametrize("size", SAMPLING["fastvqa_grid"])
+@pytest.mark.parametrize("sampling", ["even", "official"])
+def test_grid_of_fast_vqa(size: str, sampling: Sampling) -> None:
+    expected = SAMPLING["fastvqa_grid"][size]
+    places = Fragments(sampling=sampling).draw(*map(int, size.split("x")), 4, None)
+    for places_on, axis, name in ((0, 1, "row"), (1, 0, "col")):
+        offset = np.stack([np.moveaxis(p[places_on], axis, 0) for p in places]) - expected[f"{name}s"]
+        low, high = expected[f"{name}_offset_range"]
+        assert low <= offset.min() <= offset.max() <= max(low, high - 1)  # their draw leaves the last place out
 
 
 @pytest.mark.parametrize("frames", SAMPLING["fastvqa_frames"])

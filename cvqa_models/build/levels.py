@@ -22,7 +22,7 @@ from cvqa_models.build.encoders import Encoder, find_encoder
 from cvqa_models.build.files import clear_scratch, remember, scratch, write_json
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.overlays import captioned, drawing, sparkling
-from cvqa_models.build.references import BT709, Reference, load, write_reference
+from cvqa_models.build.references import BT709, LOSSLESS, Reference, load, write_reference
 from cvqa_models.build.scenes import PHOTOGRAPHS, Box, Mover, Scene, render
 from cvqa_models.data.manifest import write_manifest
 
@@ -42,6 +42,8 @@ LADDERS: dict[str, tuple[tuple[str, ...], int, int, float]] = {
 }
 LADDERS_PER_SCENE = 3
 RUNGS = 4
+REDUCED = 0.15  # share of ladders that are encoded below their size, as streams of low rate are
+BESIDE = ("psnr", "ms_ssim")  # measures that the table holds beside VMAF
 # VMAF bins and the share that each shall have among the encodes of every encoder.
 VMAF_BINS = (40, 60, 75, 85, 92, 97)
 SHARES = (0.03, 0.12, 0.20, 0.22, 0.20, 0.15, 0.08)
@@ -56,6 +58,12 @@ class Rung:
     speed: str
     crf: float
     deep: bool  # 10 bit
+    scale: float = 1.0  # size of the encode as a share of the source's; a player scales it back
+
+    @property
+    def name(self) -> str:
+        reduced = f"_s{self.scale:g}" if self.scale < 1 else ""
+        return f"{self.encoder}_{self.speed}{'_10bit' if self.deep else ''}_{self.crf:g}{reduced}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +175,8 @@ def plan(number: int, seed: int, pictures: Mapping[str, str], root: Path) -> Tak
     overlay = str(rng.choice(["", "caption", "sparks"], p=(0.84, 0.1, 0.06)))
     camera = random_camera(rng, FRAMES)
     fps = int(rng.choice(RATES))
-    return Take(scene, reference, size, fps, overlay, camera, _rungs(rng), int(rng.integers(1 << 30)))
+    rungs = _reduced(_rungs(rng), np.random.default_rng((seed, number, 1)))
+    return Take(scene, reference, size, fps, overlay, camera, rungs, int(rng.integers(1 << 30)))
 
 
 def _scene(name: str, photograph: str, others: Sequence[str], rng: np.random.Generator) -> Scene:
@@ -207,6 +216,15 @@ def _rungs(rng: np.random.Generator) -> tuple[Rung, ...]:
     return tuple(dict.fromkeys(rungs))
 
 
+def _reduced(rungs: Sequence[Rung], rng: np.random.Generator) -> tuple[Rung, ...]:
+    """Return the rungs, those of some encoders at half to three quarters of the size."""
+    scales = {
+        name: round(float(rng.uniform(0.5, 0.75)), 2) if rng.random() < REDUCED else 1.0
+        for name in dict.fromkeys(rung.encoder for rung in rungs)
+    }
+    return tuple(dataclasses.replace(rung, scale=scales[rung.encoder]) for rung in rungs)
+
+
 def _make(take: Take, root: Path) -> list[dict[str, object]]:
     """Return the rows of a scene: its encodes and the source itself, made unless they have been made before."""
     name, card = take.scene.name, root / "scenes" / f"{take.scene.name}.json"
@@ -215,17 +233,13 @@ def _make(take: Take, root: Path) -> list[dict[str, object]]:
         return kept
     reference = load(root / "references", name) or _film(take, root)
     source = {"codec": "", "preset": "", "path": reference.path}
-    videos = {f"{name}_source": source} | {
-        f"{name}_{rung.encoder}_{rung.speed}{'_10bit' if rung.deep else ''}_{rung.crf:g}": _encoded(
-            rung, reference, root
-        )
-        for rung in take.rungs
-    }
+    videos = {f"{name}_source": source} | {f"{name}_{one.name}": _encoded(one, reference, root) for one in take.rungs}
     rows: list[dict[str, object]] = []
     for video_id, facts in videos.items():
         path = Path(str(facts["path"]))
-        values = pseudo_labels.measure(path, reference.path, root / "proxies" / f"{video_id}.json", (), every=2)
+        values = pseudo_labels.measure(path, reference.path, root / "proxies" / f"{video_id}.json", BESIDE, every=2)
         row = {**facts, "video_id": video_id, "path": str(path.relative_to(root)), "mos": round(values["vmaf"], 3)}
+        row |= {measure: round(values[measure], 4) for measure in BESIDE}
         rows.append(row | {"reference": take.reference, "group": name})
     write_json(card, rows)
     return rows
@@ -271,13 +285,24 @@ def _draw_picture(photograph: str, root: Path) -> None:
 
 
 def _encoded(rung: Rung, reference: Reference, root: Path) -> dict[str, object]:
+    """Return what the table says of an encode; one below the source's size is kept as a player shows it, losslessly."""
     encoder = _with_depth(find_encoder(rung.encoder), rung.deep)
     assert encoder.crf
     folder = root / "videos" / reference.name
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{rung.encoder}_{rung.speed}_{'10bit_' if rung.deep else ''}{rung.crf:g}.mp4"
-    arguments = [*reference.inputs, *encoder.arguments(rung.speed, encoder.crf, rung.crf)]
-    packets = ffmpeg.write(arguments, path)
+    options = encoder.arguments(rung.speed, encoder.crf, rung.crf)
+    if rung.scale == 1:
+        path = folder / f"{rung.name}.mp4"
+        packets = ffmpeg.write([*reference.inputs, *options], path)
+    else:
+        path = folder / f"{rung.name}.mkv"
+        small = [max(8 * round(side * rung.scale / 8), 64) for side in (reference.width, reference.height)]
+        back = ["-vf", f"scale={reference.width}:{reference.height}:flags=bicubic", *LOSSLESS]
+        with scratch(root / "videos") as partly:
+            stream = partly / "small.mp4"
+            shrunk = [*reference.inputs, "-vf", f"scale={small[0]}:{small[1]}:flags=bicubic"]
+            packets = ffmpeg.write([*shrunk, *options], stream)
+            ffmpeg.write(["-r", str(reference.fps), "-i", stream, *back, "-r", str(reference.fps)], path)
     kbps = 8 * sum(packets) / reference.seconds / 1000
     return {"codec": rung.encoder, "preset": rung.speed, "path": path, "bitrate_kbps": round(kbps, 1)}
 

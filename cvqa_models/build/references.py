@@ -18,7 +18,7 @@ from cvqa_models.build.scenes import Scene, render
 _HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 # 8-bit 4:2:0 is the one format that every encoder here takes or is given. UT Video keeps it exactly and decodes five
 # times as fast as FFV1, which would else be half the cost of a fast encode (13 % larger on one clip).
-_LOSSLESS = ["-c:v", "utvideo", "-pred", "median", "-pix_fmt", "yuv420p", "-an"]
+LOSSLESS = ["-c:v", "utvideo", "-pred", "median", "-pix_fmt", "yuv420p", "-an"]
 _TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+bicubic,format=yuv420p"
 # FFmpeg takes the tags of a stream from its frames, and passes over the output options of the same names.
 _TAGS = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
@@ -150,7 +150,7 @@ def write_reference(
     """Return the reference that FFmpeg makes of `arguments`, written losslessly to `folder`."""
     with scratch(folder) as partial:
         target = partial / f"{name}.mkv"
-        packets = ffmpeg.write([*arguments, "-r", str(fps), *_LOSSLESS], target, frames)
+        packets = ffmpeg.write([*arguments, "-r", str(fps), *LOSSLESS], target, frames)
         facts = ffmpeg.inspect(target)
         reference = Reference(name, folder / target.name, facts.width, facts.height, fps, len(packets))
         target.rename(reference.path)

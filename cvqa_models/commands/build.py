@@ -77,8 +77,9 @@ def levels(
     """Build training data of the compression level: random scenes in motion over random ladders, labelled with VMAF.
 
     Photographs move, are filmed by a random camera (noise, blur, dark, bars, often compressed already), and are encoded
-    by three encoders at four qualities each. A group is a scene; splits go by photograph. A build that was interrupted
-    goes on where it stopped. Exit code 2 if a scene failed; the others are kept.
+    by three encoders at four qualities each, some of them at half to three quarters of the size and scaled back. PSNR
+    and MS-SSIM stand beside VMAF. A group is a scene; splits go by photograph. A build that was interrupted goes on
+    where it stopped. Exit code 2 if a scene failed; the others are kept.
 
     Args:
         root: Folder of the data set; `manifest.csv` in it is what training reads.

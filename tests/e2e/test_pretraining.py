@@ -22,7 +22,7 @@ PRETRAIN = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(levels, "FRAMES", 8)
-        patch.setattr(levels, "SIZES", ((160, 128),))
+        patch.setattr(levels, "SIZES", ((192, 176),))
         patch.setattr(levels, "LADDERS_PER_SCENE", 1)
         patch.setattr(levels, "LADDERS", {"x264": (("ultrafast",), 20, 50, 1.0)})
         return levels.build_levels(tmp_path_factory.mktemp("levels"), None, 4)[0]

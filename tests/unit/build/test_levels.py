@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ NAMES = {name: name for name in PHOTOGRAPHS}
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scenes of seconds, not minutes."""
     monkeypatch.setattr(levels, "FRAMES", 10)
-    monkeypatch.setattr(levels, "SIZES", ((128, 96),))
+    monkeypatch.setattr(levels, "SIZES", ((192, 176),))  # the least that MS-SSIM takes
     monkeypatch.setattr(levels, "LADDERS_PER_SCENE", 2)
     monkeypatch.setattr(levels, "RUNGS", 2)
     ladders = {"x264": (("ultrafast",), 20, 50, 0.5), "x265": (("superfast",), 20, 50, 0.5)}
@@ -58,6 +59,8 @@ def test_scenes_become_groups_with_vmaf_and_a_rerun_makes_nothing(
     assert len(records) == 10
     assert all(Path(str(one.path)).is_file() for one in records)
     table = pd.read_csv(root / "manifest.csv", keep_default_na=False)
+    assert table["ms_ssim"].between(0.5, 1).all()
+    assert table["psnr"].between(15, 60).all()
     for _, scene in table.groupby("group"):
         assert len(set(scene["reference"])) == 1
         assert scene["mos"].between(0, 100).all()
@@ -66,7 +69,7 @@ def test_scenes_become_groups_with_vmaf_and_a_rerun_makes_nothing(
         assert source.sum() == 1
         assert scene.loc[source, "mos"].item() >= scene["mos"].max() - 0.5
         assert set(scene.loc[~source, "codec"]) == {"x264", "x265"}
-        crf = scene["video_id"].str.rsplit("_", n=1).str[1]
+        crf = scene["video_id"].str.extract(r"_(\d+)(?:_s0\.\d+)?$")[0]
         for _, ladder in scene[~source].assign(crf=crf[~source].astype(float)).groupby("codec"):
             assert ladder.sort_values("crf")["mos"].is_monotonic_decreasing
 
@@ -81,12 +84,41 @@ def test_a_source_that_was_compressed_before_is_measured_against_itself(small: N
     scene = levels._scene("worn", "coffee", ["cat"], rng)
     camera = Camera(("gblur=sigma=0.5",), "x264", "veryfast", 40.0, 0.5, ("unsharp=5:5:0.5",))
     rungs = (levels.Rung("x265", "superfast", 20, True), levels.Rung("x264", "ultrafast", 48, False))
-    take = levels.Take(scene, "coffee", (128, 96), 25, "caption", camera, rungs, 1)
+    take = levels.Take(scene, "coffee", (192, 176), 25, "caption", camera, rungs, 1)
     rows = {str(row["codec"]): row for row in levels._make(take, tmp_path)}
     assert rows[""]["mos"] > 90
     assert rows["x265"]["mos"] > rows["x264"]["mos"] + 15
     assert ffmpeg.inspect(tmp_path / str(rows["x265"]["path"])).pixel_format == "yuv420p10le"
     assert ffmpeg.inspect(tmp_path / str(rows["x264"]["path"])).pixel_format == "yuv420p"
+
+
+def test_an_encode_below_its_size_is_kept_as_a_player_shows_it(small: None, tmp_path: Path) -> None:
+    scene = levels._scene("sharp", "coffee", ["cat"], np.random.default_rng(0))
+    rungs = tuple(levels.Rung("x264", "ultrafast", 20, False, scale) for scale in (1.0, 0.5))
+    take = levels.Take(scene, "coffee", (192, 176), 25, "", Camera(), rungs, 1)
+    rows = {str(row["video_id"]): row for row in levels._make(take, tmp_path)}
+    whole, half = rows["sharp_x264_ultrafast_20"], rows["sharp_x264_ultrafast_20_s0.5"]
+    facts = ffmpeg.inspect(tmp_path / str(half["path"]))
+    assert (facts.width, facts.height, len(facts.times)) == (192, 176, 10)
+    assert half["mos"] < whole["mos"] - 3  # what was lost in scaling stays lost
+    assert half["bitrate_kbps"] < 0.6 * whole["bitrate_kbps"]  # of the stream, not of the lossless file
+    assert {path.suffix for path in (tmp_path / "videos" / "sharp").iterdir()} == {".mp4", ".mkv"}
+    assert not list((tmp_path / "videos").glob(".partial-*"))
+
+
+def test_reduced_sizes_come_by_ladders_and_change_no_other_draw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = [plan(number, 0, NAMES, tmp_path) for number in range(200)]
+    ladders = [{one.scale for one in take.rungs if one.encoder == name} for take in takes for name in levels.LADDERS]
+    scales = [scale for ladder in ladders if ladder for (scale,) in [ladder]]
+    reduced = [scale for scale in scales if scale < 1]
+    assert len(reduced) / len(scales) == pytest.approx(levels.REDUCED, abs=0.04)
+    assert 0.5 <= min(reduced) < 0.55 < 0.7 < max(reduced) <= 0.75
+    monkeypatch.setattr(levels, "REDUCED", 0)
+    for number, take in enumerate(takes):
+        rungs = tuple(replace(rung, scale=1.0) for rung in take.rungs)
+        assert plan(number, 0, NAMES, tmp_path) == replace(take, rungs=rungs)
 
 
 def test_a_plan_depends_on_its_number_and_seed_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every tiny system, on real encodes: fit, predict one row per video, score the same files alone, evaluate."""
+"""Every tiny system, on real encodes: fit, predict one row per video, score files alone and from a store, evaluate."""
 
 from __future__ import annotations
 
@@ -95,8 +95,11 @@ def test_a_system_fits_and_predicts(config: Path, table: Path, tmp_path: Path) -
     run = tmp_path / "run"
     run_cli(words("fit", config, table, run, "--trainer.max_epochs=1"))
     last = run / "checkpoints" / "last.ckpt"
-    run_cli(words("predict", config, table, run, f"--ckpt_path={last}"))
+    model = run_cli(words("predict", config, table, run, f"--ckpt_path={last}")).model
     scores = read_predictions(run / "predictions.csv")
+    cacheable = {name for name, demand in model.demands.items() if demand.cache_key}
+    if cacheable:
+        assert predict_from_store(config, table, last, cacheable, tmp_path) == pytest.approx(scores, rel=1e-4, abs=1e-5)
     score(sorted(table.parent.glob("cellauto_*.mp4")), checkpoint=last, json=tmp_path / "scores.json")
     alone = {Path(row["video"]).stem: row["score"] for row in json.loads((tmp_path / "scores.json").read_text())}
     assert alone == pytest.approx(scores, rel=1e-4, abs=1e-5)
@@ -106,6 +109,20 @@ def test_a_system_fits_and_predicts(config: Path, table: Path, tmp_path: Path) -
     assert timing["videos"] == 4
     assert 0 < timing["seconds_per_video"] < 60
     assert (run / "logs" / "config.yaml").is_file()
+
+
+def predict_from_store(config: Path, table: Path, last: Path, cacheable: set[str], folder: Path) -> dict[str, float]:
+    """Return the predictions for the test reference from features that `cvqa extract` has put into a store before."""
+    unseen = pd.read_csv(table).query("reference == 'cellauto'")
+    unseen.to_csv(folder / "unseen.csv", index=False)
+    source = {"class_path": "cvqa_models.data.manifest.Manifest", "init_args": {"path": str(folder / "unseen.csv")}}
+    (folder / "data.yaml").write_text(json.dumps({"data": {"source": source}}))
+    extract(config=[config, folder / "data.yaml"], store=folder / "store", device="cpu")
+    more = (f"--ckpt_path={last}", f"--data.store={folder / 'store'}")
+    predicted = run_cli(words("predict", config, table, folder / "cached", *more))
+    used = predicted.datamodule.datasets["predict"].demands
+    assert {name for name, demand in used.items() if demand.cache_key} == cacheable
+    return read_predictions(folder / "cached" / "predictions.csv")
 
 
 def evaluate_unseen(table: Path, run: Path, unseen: str = "cellauto") -> dict[str, Any]:

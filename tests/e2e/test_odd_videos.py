@@ -1,4 +1,4 @@
-"""Every tiny system on videos that are short, small, large or turned: a score, alone as in a batch, or one sentence."""
+"""Tiny systems on videos that are short, small, large or turned: a score, alone as in a batch, or one sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "tiny"
-# Systems without sources; the full-reference ones have cases of their own.
+# Systems without sources.
 SYSTEMS = ("compression_rq_vqa", "cover", "flagship", "hive", "iqa_llava", "koncept512", "linearity", "rankiqa")
 SYSTEMS += ("tvqa", "vsfa")
 # Name -> size and frames, at 10 a second. The tiny systems take chunks of 4 to 64 frames and two to eight segments.
@@ -40,6 +40,11 @@ REFUSED = {
     ("compression_rq_vqa", "16 pixels"): "frame of 16x16 is smaller than LIQE's window",
 }
 
+# Full-reference systems that need no fitting -> score of a video that is its own source.
+SAME = {"metric": 0.0, "ms_ssim": 1.0}  # GMSD counts differences
+SOURCED = VIDEOS | {"one large frame": ("320x180", 1), "large portrait": ("180x320", 22)}
+TOO_SMALL = {"one frame", "three frames", "under a second", "portrait", "below the fragment grid", "16 pixels"}
+
 Make = Callable[[str], Path]
 
 
@@ -50,7 +55,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     def encode(name: str) -> Path:
         path = folder / f"{name}.mp4"
         if not path.exists():
-            size, frames = VIDEOS[name]
+            size, frames = SOURCED[name]
             picture = f"-nostdin -v error -f lavfi -i testsrc2=size={size}:rate=10 -frames:v {frames}"
             options = [*picture.split(), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]
             subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *options], check=True)
@@ -79,6 +84,19 @@ def test_an_odd_video_gets_a_finite_score_or_one_sentence(system: str, name: str
             score_video(model(system), path, ReadOptions())
         return
     assert math.isfinite(score_video(model(system), path, ReadOptions()).score)
+
+
+@pytest.mark.parametrize("name", SOURCED)
+@pytest.mark.parametrize("system", SAME)
+def test_an_odd_video_compared_with_itself_is_perfect_or_gets_one_sentence(system: str, name: str, make: Make) -> None:
+    path = make(name)
+    if system == "ms_ssim" and name in TOO_SMALL:
+        expected = f"Frames are {SOURCED[name][0]}, but `ms_ssim` needs sides of at least 161 pixels"
+        with pytest.raises(ValueError, match=expected):
+            score_video(model(system), path, ReadOptions(), reference=path)
+        return
+    found = score_video(model(system), path, ReadOptions(), reference=path).score
+    assert found == pytest.approx(SAME[system], abs=1e-6)
 
 
 def records(paths: list[Path]) -> list[VideoRecord]:

@@ -11,6 +11,7 @@ import torch
 
 from cvqa_models.losses.correlation import krocc_loss, plcc_loss
 from cvqa_models.losses.published import dover_plcc_loss, dover_rank_loss, fidelity_loss, norm_in_norm_loss
+from tests.parity.summary import assert_close
 
 HERE = Path(__file__).parent
 SETS = json.loads((HERE / "losses.json").read_text())["sets"]
@@ -36,8 +37,8 @@ def test_value_and_gradient(case, name) -> None:
     value = OURS[name](pred, torch.tensor(numbers["label"]))
     (gradient,) = torch.autograd.grad(value, pred)
     # 1e-5: the inputs are rounded to six digits, and a gradient divides by the spread of eight scores in (0, 1).
-    assert value.item() == pytest.approx(numbers[name]["loss"], abs=2e-6)
-    torch.testing.assert_close(gradient, torch.tensor(numbers[name]["grad"]), rtol=1e-4, atol=1e-5)
+    assert_close(value, numbers[name]["loss"], rtol=1e-6, atol=2e-6)
+    assert_close(gradient, numbers[name]["grad"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_value_of_constant_groups(case, name) -> None:
     if name.startswith("norm_in_norm") and case.endswith("labels"):
         pytest.skip("the published loss of a constant label group is rounding noise; ours centres to exact zeros")
     value = OURS[name](torch.tensor(numbers["pred"]), torch.tensor(numbers["label"]))
-    assert value.item() == pytest.approx(numbers[name]["loss"], abs=2e-6)
+    assert_close(value, numbers[name]["loss"], rtol=1e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("width", ["0.1", "1"])
@@ -69,5 +70,5 @@ def test_cover_training_losses(case, name) -> None:
     pred, mos = drawn[0].squeeze(1).requires_grad_(), drawn[1].squeeze(1) * 4 + 1
     value = {"plcc_loss": dover_plcc_loss, "rank_loss": dover_rank_loss}[name](pred, mos)
     (gradient,) = torch.autograd.grad(value, pred)
-    assert value.item() == pytest.approx(case[name], abs=2e-6)
-    torch.testing.assert_close(gradient, torch.tensor(case[f"{name}_grad"]), rtol=1e-4, atol=5e-6)
+    assert_close(value, case[name], rtol=1e-6, atol=2e-6)
+    assert_close(gradient, case[f"{name}_grad"], rtol=1e-4, atol=5e-6)

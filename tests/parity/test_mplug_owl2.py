@@ -12,6 +12,7 @@ import torch
 
 from cvqa_models.nn.mplug_owl2 import MplugOwl2, MplugOwl2Config
 from tests.parity.fill import clip, fill_
+from tests.parity.summary import assert_close
 
 REFERENCE = json.loads((Path(__file__).parent / "mplug_owl2_tiny.json").read_text(encoding="utf-8"))
 FULL = json.loads((Path(__file__).parent / "mplug_owl2_full_keys.json").read_text(encoding="utf-8"))
@@ -67,14 +68,13 @@ def test_full_size_position_tables_are_the_recorded_ones() -> None:
         assert list(table.shape) == recorded["shape"]
         for row, first in ((1, "row1_first8"), (2, "row2_first8"), (-1, "last_row_first8")):
             # The recorded angles, up to 63, were rounded to float32 before the sine.
-            torch.testing.assert_close(table[row, :8], torch.tensor(recorded[first]), rtol=0, atol=5e-6)
+            assert_close(table[row, :8], recorded[first], rtol=0, atol=5e-6)
 
 
 def test_position_tables_are_the_stored_ones(network: MplugOwl2) -> None:
     attention = network.model.visual_abstractor.encoder.layers[1].crossattention.attention
     for name in ("q_pos_embed", "k_pos_embed"):
-        stored = torch.tensor(REFERENCE["position_buffers"][name])
-        torch.testing.assert_close(getattr(attention, name), stored, rtol=0, atol=1e-6)
+        assert_close(getattr(attention, name), REFERENCE["position_buffers"][name], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", REFERENCE["cases"], ids=lambda case: case["name"])
@@ -97,9 +97,9 @@ def test_outputs_are_those_of_the_official_classes(network: MplugOwl2, case: dic
         assert deviation(output, case["outputs"][name]) <= TOLERANCE, name
     level = case["outputs"]["level_example"]
     probability = last[:, level["level_ids"]].softmax(dim=1)
-    torch.testing.assert_close(probability, torch.tensor(level["probabilities"]), rtol=0, atol=TOLERANCE)
+    assert_close(probability, level["probabilities"], rtol=0, atol=TOLERANCE)
     score = probability @ torch.tensor(level["weights"], dtype=torch.float32)
-    torch.testing.assert_close(score, torch.tensor(level["score"]), rtol=0, atol=TOLERANCE)
+    assert_close(score, level["score"], rtol=0, atol=TOLERANCE)
 
 
 def deviation(output: torch.Tensor, recorded: dict[str, Any]) -> float:

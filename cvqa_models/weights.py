@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import pickle
 import re
@@ -156,7 +157,8 @@ def fetch(name: str, folder: Path = FOLDER) -> Path:
 
     Raises:
         FileNotFoundError: If the address cannot be reached.
-        ValueError: If nothing is published under `name`, or the download is cut short or has another digest.
+        ValueError: If nothing is published under `name`, the download is cut short or has another digest, or `folder`
+            cannot take it.
     """
     known = published(name)
     if known is None:
@@ -170,18 +172,24 @@ def fetch(name: str, folder: Path = FOLDER) -> Path:
         with urllib.request.urlopen(known.url) as response, partial.open("wb") as file:
             length = response.headers["Content-Length"]
             shutil.copyfileobj(response, file)
+        size, found = partial.stat().st_size, _file_sha256(partial)
+        if int(length or size) != size or known.sha256 not in (None, found):
+            raise ValueError(
+                f"{known.url} gave {size} bytes with sha256 {found}, expected {length or 'any number of'} bytes "
+                f"with {known.sha256 or 'any sha256'}; nothing was kept, try again"
+            )
+        partial.replace(target)
     except urllib.error.URLError as error:
         raise FileNotFoundError(
             f"{known.url} cannot be reached ({error.reason}); put the file at '{target}'"
         ) from error
-    size, found = partial.stat().st_size, _file_sha256(partial)
-    if int(length or size) != size or known.sha256 not in (None, found):
-        partial.unlink()
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or repr(error)
         raise ValueError(
-            f"{known.url} gave {size} bytes with sha256 {found}, expected {length or 'any number of'} bytes "
-            f"with {known.sha256 or 'any sha256'}; nothing was kept, try again"
-        )
-    partial.replace(target)
+            f"'{target}' was not fetched whole from {known.url} ({reason}); nothing was kept: free space, or try again"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
     return target
 
 

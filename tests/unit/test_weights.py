@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import pickle
 import subprocess
 import sys
+from http.client import IncompleteRead
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -97,6 +101,27 @@ def test_fetch_keeps_nothing_that_has_another_digest(folder: Path, offered: Publ
     with pytest.raises(
         ValueError, match=f"gave 5 bytes with sha256 .*, expected 5 bytes with {offered.sha256}; nothing"
     ):
+        fetch("mine", folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device"),
+        (ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)), "Connection reset by peer"),
+        (IncompleteRead(b"weights"), "IncompleteRead"),
+    ],
+)
+def test_fetch_that_breaks_off_keeps_nothing_and_names_the_file(
+    folder: Path, offered: Published, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def break_off(source: object, file: BinaryIO) -> None:
+        file.write(b"weights")
+        raise error
+
+    monkeypatch.setattr(weights.shutil, "copyfileobj", break_off)
+    with pytest.raises(ValueError, match=rf"mine\.pt' was not fetched whole from file:.*\({reason}.*nothing was kept"):
         fetch("mine", folder)
     assert list(folder.iterdir()) == []
 

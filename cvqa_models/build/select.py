@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from scipy.cluster.vq import kmeans2
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.files import clear_scratch, scratch
 from cvqa_models.build.jobs import run_jobs
+from cvqa_models.data.atomic import write_bytes
 from cvqa_models.data.csv_table import read_csv
 from cvqa_models.data.files import by_stem
 
@@ -105,7 +107,11 @@ def chosen_clips(selection: Path) -> dict[str, Path]:
 
 
 def scatter(table: pd.DataFrame, path: Path) -> None:
-    """Draw the clips on the plane of the two measures, coloured by cluster, the chosen ones named."""
+    """Write a PNG of the clips on the plane of the two measures, coloured by cluster, the chosen ones named.
+
+    Raises:
+        ValueError: If the file cannot be written.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")
@@ -117,4 +123,6 @@ def scatter(table: pd.DataFrame, path: Path) -> None:
         axes.annotate(str(name), (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
     axes.set_xlabel("spatial complexity (I frame / uncompressed frame)")
     axes.set_ylabel("temporal complexity (P frame / I frame)")
-    figure.savefig(path, dpi=120)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_bytes(path, buffer.getvalue())

@@ -20,7 +20,7 @@ from cvqa_models.data.dataset import load_batch, plan_reading
 from cvqa_models.models.checkpoint import to_bytes
 from cvqa_models.models.mmf import Mmf
 from cvqa_models.models.mmf_tuning import Criterion, Judge, Measured, importance, regressor, tune
-from cvqa_models.report.plots import bars
+from cvqa_models.report.plots import bars, png
 from cvqa_models.types import VideoRecord
 
 
@@ -77,7 +77,7 @@ def fit_mmf(
         "importance": ranked,
     }
     write_bytes(run / "checkpoints" / "last.ckpt", to_bytes(model, configured.model_config))
-    bars(ranked, _meaning(criterion)).savefig(run / "importance.png", dpi=120)
+    write_bytes(run / "importance.png", png(bars(ranked, _meaning(criterion))))
     _show(found, run)
     if json is not None:
         write_text(json, json_format.dumps(found, indent=1) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from html import escape
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 
 from cvqa_models.data.atomic import write_bytes, write_text
 from cvqa_models.metrics.group_score import evaluate
-from cvqa_models.report.plots import prediction_against_score, training_curves
+from cvqa_models.report.plots import png, prediction_against_score, training_curves
 from cvqa_models.report.tables import class_table, group_table
 
 STYLE = """
@@ -62,7 +61,6 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def _image(figure: Figure, path: Path) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_bytes(path, buffer.getvalue())
-    return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    picture = png(figure)
+    write_bytes(path, picture)
+    return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 
@@ -64,3 +65,10 @@ def bars(values: Mapping[str, float], label: str) -> Figure:
     axis.set_xlabel(label, fontsize=9)
     axis.tick_params(labelsize=8)
     return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file's content."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

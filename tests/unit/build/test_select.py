@@ -45,6 +45,9 @@ def test_clusters_are_found_on_standardised_axes(tmp_path: Path) -> None:
     assert chosen.groupby("cluster")["chosen"].sum().tolist() == [2, 2, 2]
     scatter(chosen, tmp_path / "s.png")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "taken.png").mkdir()
+    with pytest.raises(ValueError, match=r"taken\.png' cannot be written .*; free space or choose another folder"):
+        scatter(chosen, tmp_path / "taken.png")
 
 
 @pytest.mark.parametrize(

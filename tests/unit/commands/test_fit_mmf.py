@@ -53,6 +53,13 @@ def test_a_metric_table_is_enough(tmp_path: Path) -> None:
     model = load_model(tmp_path / "run" / "checkpoints" / "last.ckpt")
     scores = model.score({"measures": torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]]])})
     assert scores[0] > scores[1]
+    assert (tmp_path / "run" / "importance.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run" / "importance.png").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"importance\.png' cannot be written .*; free space or choose another folder"):
+        fit_mmf(config=write(tmp_path), run=tmp_path / "run", trials=1, folds=2)
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := runs/demo
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: setup demo test test-slow lint clean
@@ -15,7 +16,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/cvqa demo
+	$(BIN)/cvqa demo --run $(RUN)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -28,6 +28,11 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
     console = Console()
     if not CONFIGS.is_dir():
         raise FileNotFoundError(f"'{CONFIGS}' is missing; `cvqa demo` runs in a clone of the project.")
+    if (run / "logs").exists():
+        raise ValueError(
+            f"'{run}' already holds a run; remove it, or give another folder: `cvqa demo --run OTHER`, or "
+            "`make demo RUN=OTHER`."
+        )
     console.rule("data")
     built = build_mini(data)
     labels = built.labels

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from cvqa_models.data.csv_table import near_misses
 from cvqa_models.metrics.group_score import GroupScore, Thresholds, evaluate
 from cvqa_models.types import VideoRecord
 
 # Inside one codec a group has only its rungs, so the official sizes would leave no group; three points can rank.
 SMALLEST = Thresholds(srocc=3, plcc=3, krocc=3)
 COEFFICIENTS = ["srocc", "plcc", "krocc"]
+BITRATE_CLASS = "bitrate class"
 CLASSES = ["low", "mid", "high", "unknown"]
 
 
@@ -19,8 +21,15 @@ def join(records: Sequence[VideoRecord], scores: Mapping[str, float]) -> pd.Data
     """Return one row per record that has a score: its table fields, `mos` and `score`.
 
     Raises:
-        ValueError: If no record has a score.
+        ValueError: If a score is of a video that no record has, with the most similar names, or if there is no score.
     """
+    known = {record.video_id for record in records}
+    unknown = [name for name in scores if name not in known]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} of {len(scores)} predictions are of videos that the label table does not have: "
+            f"{near_misses(unknown, known)}; give the table that belongs to them."
+        )
     rows = [
         {
             "video_id": record.video_id,
@@ -36,9 +45,9 @@ def join(records: Sequence[VideoRecord], scores: Mapping[str, float]) -> pd.Data
         if record.video_id in scores
     ]
     if not rows:
-        raise ValueError("No video of the table has a prediction; give the predictions that belong to this table.")
+        raise ValueError("There is no prediction; give a file with at least one row.")
     frame = pd.DataFrame(rows)
-    frame["bitrate class"] = bitrate_class(frame)
+    frame[BITRATE_CLASS] = bitrate_class(frame)
     return frame
 
 
@@ -59,8 +68,8 @@ def group_table(score: GroupScore) -> pd.DataFrame:
 def class_table(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return the group score inside each value of `column`, groups of at least three videos counted."""
     rows = []
-    order = [one for one in CLASSES if one in set(frame[column])] or sorted(frame[column].unique())
-    for value in order:
+    there = set(frame[column])
+    for value in [one for one in CLASSES if one in there] if column == BITRATE_CLASS else sorted(there):
         part = frame[frame[column] == value]
         score = evaluate(part["group"].tolist(), part["mos"].to_numpy(), part["score"].to_numpy(), thresholds=SMALLEST)
         rows.append({column: value, "videos": len(part), **{c: getattr(score, c) for c in [*COEFFICIENTS, "result"]}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,13 @@ def scores() -> dict[str, float]:
 
 def test_rows_without_a_score_are_left_out() -> None:
     assert len(join(records(), {"g-1": 0.5, "h-2": 0.1})) == 2
-    with pytest.raises(ValueError, match="No video of the table has a prediction"):
-        join(records(), {"other": 1.0})
+    with pytest.raises(ValueError, match="There is no prediction"):
+        join(records(), {})
+
+
+def test_scores_of_videos_that_the_table_does_not_have_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"1 of 3 predictions are of videos .*: 'h-02' \(near: 'h-[02]'\); give the"):
+        join(records(), {"g-1": 0.5, "h-2": 0.1, "h-02": 0.2})
 
 
 def test_bitrate_classes_are_thirds_of_a_group() -> None:
@@ -62,3 +68,15 @@ def test_the_page_holds_its_images_and_escapes_names(tmp_path: Path) -> None:
 def test_bitrate_classes_stand_from_low_to_high() -> None:
     assert class_table(join(records(), scores()), "bitrate class")["bitrate class"].tolist() == ["low", "mid", "high"]
     assert class_table(join(records(), scores()), "codec")["codec"].tolist() == ["a", "b"]
+
+
+def test_names_of_bitrate_classes_hide_no_row_of_another_table() -> None:
+    frame = join(
+        [
+            replace(r, codec="" if n == 0 else r.codec, preset="low" if n < 3 else "fast")
+            for n, r in enumerate(records())
+        ],
+        scores(),
+    )
+    assert class_table(frame, "codec").set_index("codec")["videos"].to_dict() == {"a": 17, "b": 18, "unknown": 1}
+    assert class_table(frame, "preset").set_index("preset")["videos"].to_dict() == {"fast": 33, "low": 3}

@@ -64,10 +64,11 @@ class KeyFrames:
     """One frame a second, each a clip of length 1.
 
     Attributes:
-        count: Frames per video. A longer video gives `count` of its seconds, evenly spread; a shorter one repeats its
-            last.
+        count: Frames per video: as many of its seconds, evenly spread from the first to the last. A shorter video
+            repeats some, in order, so that frame k of `count` stands at the same part of every video.
         sampling: `even` takes the first frame at or after each full second by its timestamp. `official` repeats
-            RQ-VQA: index k * round(fps) for the first `count` seconds, whatever comes after.
+            RQ-VQA: index k * round(fps) for the first `count` seconds, whatever comes after; a shorter video repeats
+            its last.
     """
 
     count: int = 8
@@ -214,7 +215,7 @@ def official_segments(
 
 
 def _seconds(timeline: Timeline, count: int, sampling: Sampling, *, whole_only: bool = False) -> Indices:
-    """Return the first frames of `count` seconds; the last one repeats if there are fewer."""
+    """Return the first frames of `count` seconds; some repeat if there are fewer."""
     if sampling == "official":
         step = round(timeline.fps)
         if step == 0:
@@ -223,9 +224,7 @@ def _seconds(timeline: Timeline, count: int, sampling: Sampling, *, whole_only: 
         return np.minimum(np.arange(count), max(total - 1, 0)) * step
     times = np.asarray(timeline.times)
     starts = np.searchsorted(times, np.arange(int(times[-1] + TOLERANCE) + 1) - TOLERANCE)
-    if len(starts) > count:
-        return starts[np.linspace(0, len(starts) - 1, count).round().astype(np.int64)]
-    return starts[np.minimum(np.arange(count), len(starts) - 1)]
+    return starts[np.linspace(0, len(starts) - 1, count).round().astype(np.int64)]
 
 
 def _suffix(sampling: Sampling) -> str:

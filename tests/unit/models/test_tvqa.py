@@ -10,6 +10,7 @@ from cvqa_models.branches.hvs5m import HvsMotion, HvsSpatial
 from cvqa_models.branches.timm import Timm
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.tvqa import TVQA, matching_motion, nearest
+from cvqa_models.video.frames import KeyFrames, Timeline
 
 
 def make_model(temporal: bool = True) -> TVQA:
@@ -67,6 +68,15 @@ def test_the_overlap_of_the_last_chunk_is_cut_from_motion() -> None:
 def test_motion_of_another_sampling_is_refused(steps: int) -> None:
     with pytest.raises(ValueError, match=f"64 steps for {steps} of `spatial`; give both branches the same"):
         matching_motion(torch.zeros(1, 64, 1), steps)
+
+
+@pytest.mark.parametrize("seconds", [1, 2, 4, 8])
+def test_a_moment_meets_the_key_frame_of_its_second(seconds: int) -> None:
+    video = Timeline(25 * seconds, 25.0, tuple(index / 25 for index in range(25 * seconds)))
+    tokens = torch.from_numpy(KeyFrames(8).indices(video)) / 25.0
+    met = nearest(tokens[None], 160)[0, :, 0]
+    moments = (torch.arange(160) + 0.5) / 160 * seconds
+    assert torch.equal(met, moments.floor())
 
 
 def test_nearest_token_in_time() -> None:

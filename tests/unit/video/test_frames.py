@@ -60,8 +60,9 @@ def test_key_frames_of_variable_rate_go_by_time() -> None:
     assert KeyFrames(3).indices(Timeline(6, 2.5, times))[:, 0].tolist() == [0, 3, 5]
 
 
-def test_a_short_video_repeats_its_last_second() -> None:
-    assert KeyFrames(4).indices(timeline(50))[:, 0].tolist() == [0, 25, 25, 25]
+def test_a_short_video_repeats_its_seconds_in_order() -> None:
+    assert KeyFrames(4).indices(timeline(50))[:, 0].tolist() == [0, 0, 25, 25]
+    assert KeyFrames(4, "official").indices(timeline(50))[:, 0].tolist() == [0, 25, 25, 25]
 
 
 def test_key_frames_of_a_long_video_reach_its_end() -> None:

@@ -14,6 +14,8 @@ from cvqa_models.commands.evaluate import evaluate
 
 
 def main() -> None:
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        sys.exit("Give CVQAD's table: python benchmarks/evaluate_table.py data/cvqad/Metric_scores_example.csv")
     table = Path(sys.argv[1])
     wall, processor = [], []
     for _ in range(5):

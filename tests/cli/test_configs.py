@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser
 
+from cvqa_models.commands.configured import Configured
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.models.module import QualityModule
 
@@ -63,6 +64,27 @@ def test_features_go_where_git_does_not_look(path: Path) -> None:
 def cli(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "train.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=cwd, check=False)
+
+
+TERMS = {"plcc", "srocc", "krocc", "ranknet", "norm_in_norm", "fidelity", "mse", "anchor"}
+OBJECTIVES = yaml.safe_load((ROOT / "configs/experiment/variants/objectives.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_has_the_head_and_the_terms_of_its_name(name: str) -> None:
+    model = Configured([ROOT / "configs/experiment/cvqad_table_nr.yaml"], OBJECTIVES[name]).model_config["init_args"]
+    head, _, terms = name.partition(" ")
+    assert model["hidden"] == {"linear": None, "mlp": 32}[head]
+    loss = {key: value for key, value in model["loss"]["init_args"].items() if key in TERMS}
+    assert {term for term, weight in loss.items() if weight} == set(terms.split(" + "))
+
+
+def test_both_heads_train_under_every_objective() -> None:
+    single = {"mse", "plcc", "srocc", "krocc", "ranknet"}
+    summed = {"plcc + srocc", "plcc + srocc + krocc", "mse + plcc + srocc + krocc"}
+    for head in ("linear", "mlp"):
+        own = {name.partition(" ")[2] for name in OBJECTIVES if name.startswith(head)}
+        assert own == single | summed
 
 
 def test_a_misspelt_key_is_refused_and_named(tmp_path: Path) -> None:

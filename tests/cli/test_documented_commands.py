@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import functools
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from cvqa_models.__main__ import COMMANDS, call, find_command, load_command
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "checkpoints/README.md", *sorted(ROOT.glob("docs/*.md"))]
 FIT = "python train.py fit --config configs/model/flagship.yaml --config configs/data/mini.yaml"
+COMMANDS_SHOWN = ("cvqa ", "python train.py ", "python benchmarks/")
 # Options of `train.py` that a page names without the command around them.
 OVERLAYS = ("--config ", "--model.", "--data.", "--trainer.")
 
@@ -27,10 +32,10 @@ def shown(text: str) -> Iterator[str]:
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S)
     blocks += ["\n".join(line[4:] for line in re.findall(r"^ {4}.*(?:\\\n.*)*$", text, re.M))]
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
-        if line.strip().startswith(("cvqa ", "python train.py ")):
+        if line.strip().startswith(COMMANDS_SHOWN):
             yield line.strip()
     for code in re.findall(r"`([^`\n]+)`", text):
-        if code.startswith(("cvqa ", "python train.py ")):
+        if code.startswith(COMMANDS_SHOWN):
             yield code
         elif code.startswith(OVERLAYS):
             yield f"{FIT} {code}"
@@ -75,6 +80,53 @@ def test_a_shown_training_run_fits_the_signatures(page: str, line: str, monkeypa
     monkeypatch.setattr(cli.TrainCLI, "before_instantiate_classes", stop)
     with pytest.raises(Parsed):
         cli.run_cli(words)
+
+
+def usage(script: Path) -> tuple[int, set[str]]:
+    """Return how many arguments and which options a benchmark needs, by the usage line of its docstring."""
+    text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+    lines = [line.strip() for line in text.splitlines()]
+    line = next(line for line in lines if line.startswith(f"python benchmarks/{script.name}"))
+    return arguments(shlex.split(re.sub(r"\[.*?\]", "", re.split(r"\s{2,}", line)[0]))[2:])
+
+
+def arguments(words: list[str]) -> tuple[int, set[str]]:
+    """Return how many words stand alone, and the options, each with its value."""
+    options = {word for word in words if word.startswith("--")}
+    values = {index + 1 for index, word in enumerate(words) if word.startswith("--")}
+    return sum(index not in values and word not in options for index, word in enumerate(words)), options
+
+
+def check_benchmark(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    script = ROOT / words[1]
+    assert script.is_file()
+    (needed, required), (given, options) = usage(script), arguments(words[2:])
+    assert given >= needed
+    assert options >= required
+    assert all(f'"{option}"' in script.read_text(encoding="utf-8") for option in options)
+
+
+@pytest.mark.parametrize(("page", "line"), [pair for pair in LINES if pair[1].startswith("python benchmarks/")])
+def test_a_shown_benchmark_is_there_and_gets_what_it_needs(page: str, line: str) -> None:
+    check_benchmark(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["mmf_table.py", "evaluate_table.py", "build_encodes.py --workers 2", "gone.py", "train_head.py --profil"]
+)
+def test_a_benchmark_shown_wrongly_would_be_seen(line: str) -> None:
+    with pytest.raises(AssertionError):
+        check_benchmark(f"python benchmarks/{line}")
+
+
+@pytest.mark.parametrize("words", [["mmf_table.py", "gone.csv"], ["evaluate_table.py"]])
+def test_a_benchmark_without_its_table_says_so_in_one_line(words: list[str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "benchmarks" / words[0]), *words[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    assert done.returncode == 1
+    assert done.stderr == f"Give CVQAD's table: python benchmarks/{words[0]} data/cvqad/Metric_scores_example.csv\n"
 
 
 def test_the_pages_show_commands_at_all() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import torch.distributed as dist
 from torch import Tensor
 
-from cvqa_models.metrics.group_score import GroupScore, Thresholds, evaluate
+from cvqa_models.metrics.group_score import SMALLEST_GROUP, GroupScore, Thresholds, evaluate
 
 Row = tuple[str, str, float, float]
 
@@ -17,10 +19,15 @@ class GroupAccumulator:
 
     Args:
         thresholds: Fewest videos with which a group counts; None for the organisers' 15, 6 and 6.
+
+    Attributes:
+        used: Thresholds of the last evaluation. One that no group reaches is lowered to the largest group that can be
+            ranked: a validation set of small groups would otherwise have no value at all, and no best epoch.
     """
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         self.thresholds = thresholds or Thresholds()
+        self.used = self.thresholds
         self._rows: list[Row] = []
 
     def update(self, video_id: Sequence[str], group_name: Sequence[str], mos: Tensor, score: Tensor) -> None:
@@ -52,13 +59,20 @@ class GroupAccumulator:
             rows = [row for part in gathered for row in part]
         unique = {(group, video_id): (mos, score) for video_id, group, mos, score in reversed(rows)}
         keys = sorted(unique)
-        return evaluate(
-            [group for group, _ in keys],
-            [unique[key][0] for key in keys],
-            [unique[key][1] for key in keys],
-            thresholds=self.thresholds,
-        )
+        mos = [unique[key][0] for key in keys]
+        self.used = _within_reach(self.thresholds, [group for group, _ in keys], mos)
+        return evaluate([group for group, _ in keys], mos, [unique[key][1] for key in keys], thresholds=self.used)
 
     def reset(self) -> None:
         """Forget all rows."""
         self._rows = []
+
+
+def _within_reach(thresholds: Thresholds, group: Sequence[str], mos: Sequence[float]) -> Thresholds:
+    """Return the thresholds, each lowered to the size of the largest group with a spread of labels, but not below 3."""
+    labels: dict[str, list[float]] = {}
+    for name, value in zip(group, mos, strict=True):
+        if not math.isnan(value):
+            labels.setdefault(name, []).append(value)
+    largest = max((len(values) for values in labels.values() if len(set(values)) > 1), default=0)
+    return Thresholds(*(min(least, max(largest, SMALLEST_GROUP)) for least in astuple(thresholds)))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
@@ -74,6 +75,7 @@ class QualityModule(pl.LightningModule, ABC):
         self.recipe = recipe
         self._validation = GroupAccumulator()
         self._test = GroupAccumulator()
+        self._told: set[str] = set()
         if _given_hyperparameters.get() is not None:
             # Plain values from the command line. Built by hand, the arguments are modules, which Lightning would copy
             # and a checkpoint must not pickle.
@@ -169,6 +171,14 @@ class QualityModule(pl.LightningModule, ABC):
         # Computed alike on every rank after a gather, so that checkpointing and early stopping agree everywhere.
         result = scores.compute()
         scores.reset()
+        # The few batches of the sanity check hold parts of groups, which say nothing of the whole.
+        if scores.used != scores.thresholds and stage not in self._told and not self.trainer.sanity_checking:
+            self._told.add(stage)
+            smaller = ", ".join(f"{name} {least}" for name, least in vars(scores.used).items())
+            rank_zero_info(
+                f"{stage}/result is not the official value: no group has enough videos for it, so groups count from "
+                f"fewer on ({smaller})."
+            )
         for name in ("srocc", "plcc", "krocc", "result"):
             value = getattr(result, name)
             # A model that has no ranking yet scores 0, not NaN, which would stop early stopping for good.

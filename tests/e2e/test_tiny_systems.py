@@ -22,6 +22,7 @@ from cvqa_models.commands.extract import extract
 from cvqa_models.commands.fit_mmf import fit_mmf
 from cvqa_models.commands.score import score
 from cvqa_models.data.submission import read_predictions
+from cvqa_models.models.multibranch import MultiBranch
 
 ROOT = Path(__file__).resolve().parents[2]
 FINISHED = [ROOT / "configs" / "tiny" / f"{name}.yaml" for name in ("metric", "ms_ssim")]  # nothing to train
@@ -243,13 +244,23 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def test_the_last_epoch_is_kept_whether_or_not_it_is_the_best(table: Path, tmp_path: Path) -> None:
+def test_the_best_epoch_and_the_last_are_kept_and_a_run_stops_early(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Scores of the four validation videos, of labels 0 to 3: two pairs wrong, none, then one.
+    planned = [[1.0, 0, 3, 2], [0.0, 1, 2, 3], *[[0.0, 1, 3, 2]] * 4]
+    monkeypatch.setattr(MultiBranch, "forward", lambda self, batch: torch.tensor(planned[self.current_epoch]))
+    (stopping,) = yaml.safe_load((ROOT / "configs/model/flagship.yaml").read_text())["trainer"]["callbacks"]
+    stopping["init_args"]["patience"] = 2
+    more = ["--trainer.max_epochs=6", f"--trainer.callbacks={json.dumps([stopping])}"]
     run = tmp_path / "run"
-    run_cli(words("fit", ROOT / "configs/tiny/rankiqa.yaml", table, run, "--trainer.max_epochs=3"))
-    log = pd.read_csv(run / "logs" / "metrics.csv")
+    run_cli(words("fit", ROOT / "configs/tiny/rankiqa.yaml", table, run, *more))
+    log = pd.read_csv(run / "logs" / "metrics.csv").dropna(subset="val/result").set_index("epoch")["val/result"]
+    # Spearman 0.6, Pearson 0.6, Kendall 1/3 and 0.8, 0.8, 2/3: the mean of each.
+    assert log.tolist() == pytest.approx([1.5333 / 3, 1, 2.2667 / 3, 2.2667 / 3], abs=1e-3)
     best = next((run / "checkpoints").glob("epoch*.ckpt"))
     epochs = [torch.load(path, weights_only=True)["epoch"] for path in (best, run / "checkpoints" / "last.ckpt")]
-    assert epochs == [int(log.dropna(subset="val/result").set_index("epoch")["val/result"].idxmax()), 2]
+    assert epochs == [1, 3]
 
 
 def test_a_score_is_the_same_from_run_to_run(table: Path, tmp_path: Path) -> None:

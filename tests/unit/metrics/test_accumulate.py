@@ -40,6 +40,23 @@ def test_a_repeated_video_counts_once_and_a_video_in_two_groups_twice() -> None:
     assert [(row.group, row.n) for row in scores.compute().groups] == [("one", 3), ("two", 3)]
 
 
+@pytest.mark.parametrize(
+    ("size", "used"), [(20, (15, 6, 6)), (15, (15, 6, 6)), (10, (10, 6, 6)), (4, (4, 4, 4)), (2, (3, 3, 3))]
+)
+def test_a_threshold_that_no_group_reaches_is_lowered_to_the_largest(size: int, used: tuple[int, int, int]) -> None:
+    scores = GroupAccumulator()
+    # Neither a group of one label nor videos without a label make a group that can be ranked.
+    names = ["largest"] * size + ["smaller"] * (size - 1) + ["constant"] * 30 + ["unlabelled"] * 30
+    mos = [*np.arange(size), *np.arange(size - 1), *[1.0] * 30, *[np.nan] * 30]
+    values = RNG.normal(size=len(names))
+    scores.update([f"v{k}" for k in range(len(names))], names, torch.tensor(mos), torch.tensor(values))
+    result = scores.compute()
+    assert scores.used == Thresholds(*used)
+    official = evaluate(names, mos, values, thresholds=Thresholds(*used))
+    np.testing.assert_equal(result.result, official.result)
+    assert np.isnan(result.result) == (size < 3)
+
+
 def test_unequal_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match=r"have \[1, 1, 2, 1\] entries"):
         GroupAccumulator().update(["a"], ["g"], torch.zeros(2), torch.zeros(1))

@@ -67,7 +67,9 @@ class Batches(pl.LightningDataModule):
     val_dataloader = train_dataloader
 
 
-def fit(model: MultiBranch, folder: Path, epochs: int = 2, **trainer: object) -> pl.Trainer:
+def fit(
+    model: MultiBranch, folder: Path, epochs: int = 2, batches: list[Batch] | None = None, **trainer: object
+) -> pl.Trainer:
     runner = pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -77,7 +79,7 @@ def fit(model: MultiBranch, folder: Path, epochs: int = 2, **trainer: object) ->
         default_root_dir=folder,
         **trainer,  # type: ignore[arg-type]
     )
-    runner.fit(model, datamodule=Batches([make_batch(seed=1), make_batch(seed=2)]))
+    runner.fit(model, datamodule=Batches(batches or [make_batch(seed=1), make_batch(seed=2)]))
     return runner
 
 
@@ -192,6 +194,18 @@ def test_checkpoint_made_with_other_frozen_weights_is_refused(tmp_path: Path) ->
     other = MultiBranch({"fixed": MeanColour(frozen=True, seed=9), "moving": MeanColour()}, GroupLoss(), hidden=8)
     with pytest.raises(ValueError, match="other frozen weights of branch `fixed`"):
         other.on_load_checkpoint(content)
+
+
+@pytest.mark.parametrize("videos", [12, 36])
+def test_small_groups_are_validated_and_said_once_not_to_be_official(
+    videos: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="pytorch_lightning")
+    runner = fit(make_model(), tmp_path, batches=[make_batch(videos, seed=1)], enable_checkpointing=False)
+    said = [line for line in caplog.messages if "not the official value" in line]
+    assert len(said) == (videos < 30)  # two groups, which count officially from 15 videos on
+    assert "srocc 6, plcc 6, krocc 6" in "".join(said) or videos == 36
+    assert runner.callback_metrics["val/result"] > 0
 
 
 def test_averaged_weights_resume_without_frozen_weights_in_the_file(tmp_path: Path) -> None:

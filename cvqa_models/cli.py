@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from cvqa_models.callbacks.prediction_writer import PredictionWriter
 from cvqa_models.data.datamodule import GroupDataModule
-from cvqa_models.mistakes import innermost, sentence
+from cvqa_models.mistakes import innermost, is_loader_failure, sentence
 from cvqa_models.models.checkpoint import check_fits, model_config, read_checkpoint
 from cvqa_models.models.module import QualityModule
 
@@ -175,6 +175,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         run_cli()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_loader_failure(error):
+            raise
         sys.stderr.write(f"train.py: {sentence(error)}\n")
         sys.exit(2)

@@ -31,9 +31,21 @@ def sentence(error: Exception) -> str:
         return (
             f"{file} cannot be read or written ({error.strerror}); free space, or check the path and its permissions."
         )
+    if is_loader_failure(error):
+        return (
+            f"{str(error).partition('. ')[0]}: a process that decodes videos hung or was killed; raise "
+            "`data.timeout`, lower `data.num_workers` if memory ran out, and look for broken files with `cvqa check`."
+        )
     text = str(error).strip()
+    if "in DataLoader worker process" in text:
+        text = re.split(r"\n[\w.]+: ", text)[-1]  # the last line of a traceback that a worker sent as text
     # A constructor's own mistake comes wrapped by the parser that called it.
     return re.sub(r"\s*\n\s*", " ", innermost(text) if "Subtypes: [" in text else text)
+
+
+def is_loader_failure(error: Exception) -> bool:
+    """Return whether a loader lost a worker process or waited too long for it, which torch says as a RuntimeError."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader")
 
 
 def _text(line: str) -> str:

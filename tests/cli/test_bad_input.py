@@ -170,6 +170,25 @@ def test_extraction_names_the_video_and_keeps_no_part_of_it(
     assert not list((tmp_path / "store").rglob("*.*"))
 
 
+def test_a_broken_video_in_a_loader_process_is_told_as_in_the_main_one(
+    bench: Bench, broken: dict[str, Path], told: Told, tmp_path: Path
+) -> None:
+    head, *rows = bench.manifest.read_text().splitlines()
+    table = tmp_path / "broken.csv"
+    whole = rows[-1].split(",")[1]
+    table.write_text("\n".join([head, *rows[:-1], rows[-1].replace(whole, str(broken["truncated"]))]) + "\n")
+    said = [
+        told(
+            *bench.fit(f"--data.source.init_args.path={table}", f"--run={tmp_path / workers}"),
+            f"--data.num_workers={workers}",
+            train=True,
+        )
+        for workers in "01"
+    ]
+    assert str(broken["truncated"]) in said[0]
+    assert said[1] == said[0]
+
+
 def test_check_lists_every_broken_file(
     bench: Bench, broken: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

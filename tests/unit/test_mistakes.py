@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 
+import pytest
+
+from cvqa_models import cli
 from cvqa_models.mistakes import innermost, sentence
 
 NESTED = """Parser key "model":
@@ -33,3 +36,57 @@ def test_what_the_system_says_of_a_file_names_the_file_and_the_remedy() -> None:
 
 def test_a_long_message_becomes_one_line() -> None:
     assert sentence(ValueError("one\n  two")) == "one two"
+
+
+WORKER = """Caught ValueError in DataLoader worker process 0.
+Original Traceback (most recent call last):
+  File "reader.py", line 1, in probe
+    raise InvalidDataError("x")
+av.error.InvalidDataError: Invalid data: 'a.mp4'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "dataset.py", line 2, in _decode
+    raise ValueError(text)
+ValueError: 'a.mp4' is broken; expected a video: copy it again.
+"""
+
+
+def test_what_a_loader_worker_says_is_its_own_mistake_alone() -> None:
+    assert sentence(ValueError(WORKER)) == "'a.mp4' is broken; expected a video: copy it again."
+
+
+KILLED = "DataLoader worker (pid 71) is killed by signal: Killed. It is possible that memory ran out.\nPlease try"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["DataLoader timed out after 300.0 seconds", "DataLoader worker (pid(s) 71) exited unexpectedly", KILLED],
+)
+def test_a_lost_loader_worker_names_the_option(text: str) -> None:
+    said = sentence(RuntimeError(text))
+    assert said.startswith(text.partition(". ")[0])
+    assert "`data.timeout`" in said
+    assert "\n" not in said
+
+
+def test_other_runtime_errors_are_no_mistake_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(cli, "run_cli", fail)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        cli.main()
+
+
+def test_a_loader_that_timed_out_ends_train_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("DataLoader timed out after 300.0 seconds")
+
+    monkeypatch.setattr(cli, "run_cli", fail)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "300.0 seconds: a process" in capsys.readouterr().err

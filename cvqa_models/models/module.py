@@ -14,6 +14,7 @@ from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint as recompute
 
 from cvqa_models.branches.base import Branch
@@ -32,11 +33,13 @@ class Recipe:
         lr_backbone: Peak learning rate of trained branches.
         weight_decay: AdamW's decay; biases, norms and other vectors are exempt.
         warmup: Share of all optimiser steps with a linear rise from 0, before the cosine to 0.
-        unfreeze_at: Branch name -> epoch (counted from 0) from which it learns. Until then its learning rate is 0: its
-            parameters stay in every gradient reduction, so that unfreezing needs no second DDP wrapping.
+        unfreeze_at: Name of a branch with `frozen: false` -> epoch (counted from 0) from which it learns. Until then
+            its learning rate is 0: its parameters stay in every gradient reduction, so that unfreezing needs no second
+            DDP wrapping.
         videos_per_pass: Videos whose activations are held at once; null holds a whole batch. With k, scores are first
             computed without a graph, and each k videos are recomputed when their gradient is due: the exact gradient
-            of a group of any size in the memory of k videos, for one more forward pass.
+            of a group of any size in the memory of k videos, for one more forward pass. Not for trained branches
+            with batch normalisation, which would take their statistics from k videos instead of the batch.
     """
 
     lr_head: float = 1e-3
@@ -59,6 +62,9 @@ class QualityModule(pl.LightningModule, ABC):
         loss: Group-wise loss.
         recipe: How the model is optimised.
 
+    Raises:
+        ValueError: If the recipe unfreezes a frozen branch, or passes few videos through batch normalisation.
+
     Attributes:
         reads_order: Whether a score hangs on the order of a branch's tokens; else frames are judged alone.
     """
@@ -68,6 +74,7 @@ class QualityModule(pl.LightningModule, ABC):
     def __init__(self, branches: Mapping[str, Branch], loss: GroupLoss, recipe: Recipe) -> None:
         super().__init__()
         check_names("unfreeze_at", recipe.unfreeze_at, branches)
+        _check_recipe(recipe, branches)
         self.branches = nn.ModuleDict(branches)
         for branch in self.each_branch().values():
             branch.freeze()
@@ -287,6 +294,23 @@ class _WarmupCosine:
 def _states(checkpoint: dict[str, Any]) -> list[dict[str, Tensor]]:
     """Return the state dicts of a checkpoint: the weights and, with averaged weights, the current ones beside them."""
     return [checkpoint[key] for key in ("state_dict", "current_model_state") if key in checkpoint]
+
+
+def _check_recipe(recipe: Recipe, branches: Mapping[str, Branch]) -> None:
+    """Raise a ValueError if the recipe asks of a branch what it cannot do."""
+    for name, branch in branches.items():
+        if branch.frozen and name in recipe.unfreeze_at:
+            raise ValueError(
+                f"`unfreeze_at` names {name!r}, a branch that is frozen for good; set `frozen: false` on it (until "
+                "that epoch it does not move), or leave it out."
+            )
+        norms = any(isinstance(module, _BatchNorm) and module.training for module in branch.modules())
+        if recipe.videos_per_pass is not None and norms and not branch.frozen:
+            raise ValueError(
+                f"`videos_per_pass` is {recipe.videos_per_pass}, but branch {name!r} trains with batch normalisation, "
+                "whose statistics would come from so many videos instead of the batch; set it to null, or "
+                "`frozen: true` on the branch."
+            )
 
 
 def check_names(argument: str, names: Iterable[str], branches: Mapping[str, Branch]) -> None:

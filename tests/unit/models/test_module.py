@@ -237,6 +237,26 @@ def test_dropping_a_branch_removes_it() -> None:
     assert model(make_batch()).shape == (12,)
 
 
+class Normed(MeanColour):
+    """With batch normalisation, whose statistics move in training unless `fixed`."""
+
+    def __init__(self, *, frozen: bool = False, fixed: bool = False) -> None:
+        super().__init__(frozen=frozen)
+        self.norm = nn.BatchNorm1d(6).train(not fixed)
+
+
+@pytest.mark.parametrize(("frozen", "fixed"), [(True, False), (False, True)])
+def test_passes_go_with_batch_normalisation_that_does_not_train(frozen: bool, fixed: bool) -> None:
+    MultiBranch({"a": Normed(frozen=frozen, fixed=fixed)}, GroupLoss(), recipe=Recipe(videos_per_pass=2))
+
+
+def test_a_recipe_that_a_branch_cannot_follow_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`videos_per_pass` is 2, but branch 'a' trains with batch normalisation"):
+        MultiBranch({"a": Normed()}, GroupLoss(), recipe=Recipe(videos_per_pass=2))
+    with pytest.raises(ValueError, match="`unfreeze_at` names 'fixed', a branch that is frozen for good; set `frozen"):
+        make_model(unfreeze_at={"fixed": 2})
+
+
 def test_wrong_names_and_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="`drop` names 'motion', which is no branch"):
         make_model(drop=["motion"])

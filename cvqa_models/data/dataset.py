@@ -135,19 +135,31 @@ class VideoDataset(Dataset[Batch]):
         return len(self.items)
 
     def __getitem__(self, index: int | tuple[int, int]) -> Batch:
-        """Return an item; an index from `EpochSampler` is (epoch, item)."""
+        """Return an item; an index from `EpochSampler` is (epoch, item).
+
+        With `skip_broken` an item of evaluation is empty where none of its videos can be read; one of training draws
+        others of its group.
+
+        Raises:
+            ValueError: If a video cannot be read, or with `skip_broken` none of a group in training.
+        """
         epoch, item = index if isinstance(index, tuple) else (0, index)
         rows = self._draw(epoch, item)
         if self._table is not None:
             return _take(self._table, rows)
         if not self.skip_broken:
             return self._load(epoch, rows)
-        parts = [part for row in rows if (part := self._try(epoch, row)) is not None]
-        if not parts:
-            raise ValueError(
-                f"No video of group {self.records[rows[0]].group!r} could be read; run `cvqa check` on its files."
-            )
-        return concatenate(parts)
+        while rows:
+            parts = [part for row in rows if (part := self._try(epoch, row)) is not None]
+            if parts:
+                return concatenate(parts)
+            rows = self._draw(epoch, item)  # of those that are not known to be broken
+        if self.seed is None:
+            return _batch([], {}, {})  # a piece of a group, whose other pieces may be whole
+        raise ValueError(
+            f"No video of group {self.records[self.items[item][0]].group!r} could be read; run `cvqa check` on its "
+            "files."
+        )
 
     def broken_videos(self) -> list[str]:
         """Return the videos that were left out so far, on this rank, because they could not be read."""
@@ -157,7 +169,7 @@ class VideoDataset(Dataset[Batch]):
         rows = [row for row in self.items[item] if not self.broken[row]] if self.skip_broken else self.items[item]
         if self.seed is None:
             return rows
-        return draw(rows or self.items[item], self.videos_per_item, np.random.default_rng((self.seed, epoch, item)))
+        return draw(rows, self.videos_per_item, np.random.default_rng((self.seed, epoch, item)))
 
     def _load(self, epoch: int, rows: Sequence[int]) -> Batch:
         if self.kept_draws is None:

@@ -163,13 +163,15 @@ class QualityModule(pl.LightningModule, ABC):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._validation.update(batch.video_id, batch.group_name, batch.mos, self(batch))
+        if len(batch):  # empty where `skip_broken` left every video out
+            self._validation.update(batch.video_id, batch.group_name, batch.mos, self(batch))
 
     def on_validation_epoch_end(self) -> None:
         self._log_group_score("val", self._validation)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._test.update(batch.video_id, batch.group_name, batch.mos, self(batch))
+        if len(batch):  # empty where `skip_broken` left every video out
+            self._test.update(batch.video_id, batch.group_name, batch.mos, self(batch))
 
     def on_test_epoch_end(self) -> None:
         self._log_group_score("test", self._test)
@@ -192,6 +194,8 @@ class QualityModule(pl.LightningModule, ABC):
             self.log(f"{stage}/{name}", 0.0 if math.isnan(value) else value, prog_bar=name == "result", batch_size=1)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
+        if not len(batch):
+            return []
         features = self.features(batch)
         scores = self.score(features).tolist()
         details = {name: values.tolist() for name, values in self.details(features).items()}

@@ -196,6 +196,14 @@ def test_checkpoint_made_with_other_frozen_weights_is_refused(tmp_path: Path) ->
         other.on_load_checkpoint(content)
 
 
+def test_a_piece_without_a_readable_video_is_passed_over() -> None:
+    empty = Batch([], [], group=torch.zeros(0, dtype=torch.int64), mos=torch.zeros(0), weight=torch.zeros(0))
+    model = make_model()
+    model.validation_step(empty, 0)
+    model.test_step(empty, 0)
+    assert model.predict_step(empty, 0) == []
+
+
 @pytest.mark.parametrize("videos", [12, 36])
 def test_small_groups_are_validated_and_said_once_not_to_be_official(
     videos: int, tmp_path: Path, caplog: pytest.LogCaptureFixture

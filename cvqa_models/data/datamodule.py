@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from cvqa_models.data.csv_table import near_misses
 from cvqa_models.data.dataset import VideoDataset, concatenate, plan_reading
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.groups import EpochSampler, chunk, group_rows
@@ -40,7 +42,8 @@ class GroupDataModule(pl.LightningDataModule):
         videos_per_chunk: Videos at once in evaluation, when they are decoded; scores do not depend on it.
         num_workers: Decoding processes; 0 decodes in the main process.
         timeout: Seconds after which a stuck worker ends the run.
-        skip_broken: Whether videos that cannot be read are left out and counted instead of ending the run.
+        skip_broken: Whether videos that are missing or cannot be read are left out and counted instead of ending the
+            run; a group of which none can be read still ends training.
         seed: Seed of every random draw.
         kept_draws: Keep the decoded views of so many training epochs, and of one validation, in memory and show them
             again in turn, for data that is small and costly to decode; null decodes anew in each epoch.
@@ -99,12 +102,15 @@ class GroupDataModule(pl.LightningDataModule):
         demands = self._demands()
         records = self.records()
         for side in STAGES[stage]:
-            chosen = records[side]
-            if not chosen:
+            if not records[side]:
                 raise ValueError(f"`split` leaves no video for {side!r}; give `split.{side}` a share or references.")
             if side != "predict":
-                _check_labels(side, chosen)
+                _check_labels(side, records[side])
+        for side in STAGES[stage]:
+            chosen = records[side]
             self.datasets[side] = self._dataset(side, chosen, demands)
+            if not self.datasets[side].cached and not self.skip_broken:
+                _check_files(side, chosen, any(demand.view.with_reference for demand in demands.values()))
             groups = len({record.group for record in chosen})
             how = "cached" if self.datasets[side].cached else "decoded"
             log.info("%s: %d videos in %d groups, %s", side, len(chosen), groups, how)
@@ -197,4 +203,23 @@ def _check_labels(side: str, records: list[VideoRecord]) -> None:
         raise ValueError(
             f"`mos` is missing for {len(missing)} of {len(records)} {side} videos (first: {missing[0]!r}); fill the "
             "column, or give those rows another split."
+        )
+
+
+def _check_files(side: str, records: list[VideoRecord], with_reference: bool) -> None:
+    """Raise a ValueError if a file that will be decoded is not there: it would be found when it is first drawn."""
+    files = [(record.video_id, record.path) for record in records]
+    if with_reference:
+        files += [(record.video_id, record.reference_path) for record in records]
+    lost = [(video_id, Path(path)) for video_id, path in files if path is not None and not Path(path).is_file()]
+    if lost:
+        video_id, first = lost[0]
+        folder = first.parent
+        where = f"there is no folder '{folder}'"
+        if folder.is_dir():
+            names = [path.name for _, path in lost if path.parent == folder]
+            where = f"'{folder}' holds no {near_misses(names, [path.name for path in folder.iterdir()])}"
+        raise ValueError(
+            f"{len(lost)} of {len(files)} {side} files are not there (first: {video_id!r}): {where}; correct the paths "
+            "of the table, or leave such videos out with `skip_broken`."
         )

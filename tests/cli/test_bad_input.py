@@ -279,6 +279,20 @@ def test_a_video_that_stands_twice_in_the_table(bench: Bench, told: Told, tmp_pa
     assert not list((tmp_path / "run").rglob("*.ckpt"))
 
 
+def test_files_of_a_table_that_are_not_there(bench: Bench, told: Told, tmp_path: Path) -> None:
+    table = tmp_path / "paths.csv"
+    table.write_text(bench.manifest.read_text().replace("clip_a_20.mp4", "clip_a_21.mp4").replace("a_50.mp4", "gone"))
+    said = told(*bench.fit(f"--data.source.init_args.path={table}", f"--run={tmp_path / 'run'}"), train=True)
+    assert "2 of 4 train files are not there (first: 'clip_a_50')" in said
+    assert "'clip_a_21.mp4' (near: 'clip_a_20.mp4')" in said
+    assert "`skip_broken`" in said
+    assert not list((tmp_path / "run").rglob("*.ckpt"))
+    # On request they are left out, here and wherever a piece of a group has no other video.
+    more = ["--data.skip_broken=true", "--data.videos_per_group=2", "--data.videos_per_chunk=1"]
+    more += [f"--data.source.init_args.path={table}", "--data.split.val=[a]", f"--run={tmp_path / 'skipped'}"]
+    assert cli.run_cli(bench.fit(*more)).trainer.callback_metrics["val/result"].isfinite()
+
+
 @pytest.mark.parametrize("mos", ["nan", "inf", "", "good"])
 def test_a_label_that_is_no_number(mos: str, bench: Bench, told: Told, tmp_path: Path) -> None:
     lines = bench.manifest.read_text().splitlines()

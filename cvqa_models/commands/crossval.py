@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -110,12 +111,20 @@ def _configured(files: list[Path], data: Path | None, variants: Path | None) -> 
     """Return name -> parsed configuration; the files' stems, or the names of the variants of the first file."""
     overlay = [data] if data is not None else []
     if variants is None:
+        stem, count = Counter(path.stem for path in files).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"{count} `--config` files are called '{stem}'; results go by that name, so rename them.")
         return {path.stem: Configured([path, *overlay]) for path in files}
     if not variants.is_file():
         raise FileNotFoundError(f"There is no file of variants '{variants}'.")
-    content = yaml.safe_load(variants.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or not all(isinstance(values, dict) for values in content.values()):
-        raise ValueError(f"'{variants}' is no mapping of name -> values; expected such as `mlp: {{model.hidden: 32}}`.")
+    try:
+        content = yaml.safe_load(variants.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"'{variants}' is not YAML: {' '.join(str(error).split())}.") from error
+    if not content or not isinstance(content, dict) or not all(isinstance(values, dict) for values in content.values()):
+        raise ValueError(
+            f"'{variants}' holds no mapping of name -> values; expected such as `mlp: {{model.hidden: 32}}`."
+        )
     return {str(name): Configured([files[0], *overlay], values) for name, values in content.items()}
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cvqa_models.metrics.correlation import Floats
-from cvqa_models.metrics.group_score import Thresholds, fisher_z, group_table, pooled
+from cvqa_models.metrics.group_score import METRICS, Thresholds, fisher_z, group_table, pooled
 from cvqa_models.models.many import Fit, fit_many
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import Batch
@@ -81,9 +81,12 @@ def cross_validate(
         progress: Called with the number of fits done and in all.
 
     Raises:
-        ValueError: If the training videos of a fold have no group whose labels differ.
+        ValueError: If no group outside of a fold is large enough for one of the coefficients, so that nothing could be
+            chosen there, or the training videos of a fold have no group whose labels differ.
     """
     folds = range(int(fold.max()) + 1)
+    for own in folds:
+        _check_choice(batch, fold, own, plan.thresholds)
     without = torch.from_numpy(fold)
     inner = [
         Fit(model, (without != a) & (without != b), decay)
@@ -122,6 +125,21 @@ def cross_validate(
         results=_results(group, mos, scores[0], plan.thresholds),
         last_results=_results(group, mos, scores[1], plan.thresholds),
     )
+
+
+def _check_choice(batch: Batch, fold: NDArray[np.int64], own: int, thresholds: Thresholds) -> None:
+    mos = batch.mos.numpy().astype(np.float64)[fold != own]
+    group = [name for name, other in zip(batch.group_name, fold != own, strict=True) if other]
+    table = group_table(group, mos, mos[:, None])
+    largest = int(table.sizes[table.rankable].max(initial=0))
+    for name in METRICS:
+        least = getattr(thresholds, name)
+        if largest < least:
+            raise ValueError(
+                f"Without fold {own} no group has the {least} videos that {name.upper()} needs, so that nothing can be "
+                f"chosen there; the largest whose labels differ has {largest}. Use `--min_{name}` to lower the "
+                "threshold, or more `--folds`."
+            )
 
 
 def _fit(fits: list[Fit], batch: Batch, plan: Plan, progress: Callable[[int], None]) -> Floats:

@@ -113,7 +113,7 @@ def test_configurations_are_compared_and_share_a_data_file(table: Path, capsys: 
         ({"seeds": 0}, "`--seeds` is 0; expected at least 1"),
         ({"every": 9}, "`--every` is 9 and `--steps` is 8"),
         ({"decays": [-1.0]}, r"`--decays` is \[-1.0\]"),
-        ({"min_srocc": 7}, "No group has the 7 videos that SROCC needs"),
+        ({"min_srocc": 7}, "Without fold 0 no group has the 7 videos that SROCC needs"),
     ],
 )
 def test_bad_arguments_are_one_sentence(table: Path, change: dict, sentence: str) -> None:
@@ -126,9 +126,15 @@ def test_bad_files_are_one_sentence(table: Path) -> None:
         crossval(config=[table / "gone.yaml"])
     with pytest.raises(FileNotFoundError, match=r"There is no file of variants '.*gone.yaml'"):
         crossval(config=[table / "nr.yaml"], variants=table / "gone.yaml")
-    (table / "list.yaml").write_text("- mlp\n")
-    with pytest.raises(ValueError, match=r"list.yaml' is no mapping of name -> values"):
-        crossval(config=[table / "nr.yaml"], variants=table / "list.yaml")
+    for content in ("- mlp\n", "{}\n", "", "mlp: 3\n"):
+        (table / "list.yaml").write_text(content)
+        with pytest.raises(ValueError, match=r"list.yaml' holds no mapping of name -> values"):
+            crossval(config=[table / "nr.yaml"], variants=table / "list.yaml")
+    (table / "broken.yaml").write_text("mlp: {model.hidden: 4\n")
+    with pytest.raises(ValueError, match=r"broken.yaml' is not YAML: .*line 2"):
+        crossval(config=[table / "nr.yaml"], variants=table / "broken.yaml")
+    with pytest.raises(ValueError, match="2 `--config` files are called 'nr'"):
+        crossval(config=[table / "nr.yaml", table / "other" / "nr.yaml"])
     (table / "typo.yaml").write_text("mlp: {model.hiden: 4}\n")
     with pytest.raises(ValueError, match="hiden"):
         crossval(config=[table / "nr.yaml"], variants=table / "typo.yaml")

@@ -72,6 +72,19 @@ def test_the_choice_is_the_best_inner_result(batch: Batch, fold: np.ndarray) -> 
     assert (free >= np.max(single, axis=0) - 1e-12).all()
 
 
+def test_a_fold_whose_others_have_no_large_group_is_refused_before_anything_is_fitted(
+    batch: Batch, fold: np.ndarray
+) -> None:
+    """Only fold 1 has groups of eight; without it nothing could be chosen, since SROCC would be NaN everywhere."""
+    halves = enumerate(zip(batch.group_name, fold, strict=True))
+    batch.group_name = [name if own == 1 else f"{name}{index % 2}" for index, (name, own) in halves]
+    plan = Plan([0.1], steps=8, every=8, thresholds=Thresholds(6, 3, 3))
+    told: list[int] = []
+    with pytest.raises(ValueError, match=r"Without fold 1 no group has the 6 .* SROCC .* has 4. Use `--min_srocc`"):
+        cross_validate([model()], batch, fold, plan, lambda done, total: told.append(done))
+    assert not told
+
+
 def test_progress_ends_at_the_number_of_fits(batch: Batch, fold: np.ndarray) -> None:
     told: list[tuple[int, int]] = []
     cross_validate([model()], batch, fold, PLAN, lambda done, total: told.append((done, total)))

@@ -58,7 +58,8 @@ def evaluate(
     Args:
         scores: Label table, a manifest or CVQAD's own columns; left out, the labels are those in `table`.
         predictions: CSV files with `video_id,score`; several are compared with the first over the same resamples.
-        table: CSV with one column per metric, each of which is evaluated.
+        table: CSV with one column per metric, each of which is evaluated; a metric that falls with quality is turned
+            round.
         as_notebook: The organisers' exact numbers: their 34 references, their rounding, their (too narrow) interval.
         min_srocc: Fewest videos with which a group counts for SROCC.
         min_plcc: Fewest videos with which a group counts for PLCC.
@@ -93,7 +94,7 @@ def evaluate(
     )
     if table is not None:
         result = Evaluation(result.rows, {})
-    for name, extra in extra_measures(rows, ladder, pairs).items():
+    for name, extra in extra_measures(rows, ladder, pairs, metrics=table is not None).items():
         result.rows[name].extra.update(extra)
     show(result, ranked=table is not None)
     payload = payload_of(result, flat=table is None and len(chosen) == 1)

@@ -9,17 +9,20 @@ import numpy as np
 from cvqa_models.commands.score_rows import ScoreRows
 from cvqa_models.data.csv_table import numbers, read_csv
 from cvqa_models.metrics.correlation import Floats, coefficients
+from cvqa_models.metrics.group_score import SMALLEST_GROUP, Thresholds, fisher_z, group_table
 from cvqa_models.metrics.ladder import ladder_order, rate_errors
 from cvqa_models.metrics.pairs import pair_accuracy
 
 
-def extra_measures(rows: ScoreRows, ladder: bool, pairs: Path | None) -> dict[str, dict[str, float]]:
+def extra_measures(rows: ScoreRows, ladder: bool, pairs: Path | None, *, metrics: bool) -> dict[str, dict[str, float]]:
     """Return column -> measure -> value.
 
     Args:
         rows: Evaluated columns.
         ladder: Whether to measure bitrate ladders.
         pairs: CSV with columns first, second, winner and, if any, kind.
+        metrics: Whether the columns are metrics, of which some are better when lower: those that fall with `mos` inside
+            groups are turned round. Predictions are taken as they are, since larger is better by their definition.
 
     Raises:
         FileNotFoundError: If there is no such pair file.
@@ -29,8 +32,9 @@ def extra_measures(rows: ScoreRows, ladder: bool, pairs: Path | None) -> dict[st
     listed = _read_pairs(pairs) if pairs is not None else {}
     if ladder and np.isnan(rows.bitrate).all():
         raise ValueError("`--ladder` needs bitrates; the label table has none.")
+    scores = rows.scores * _direction(rows) if metrics else rows.scores
     for column, name in enumerate(rows.names):
-        score = rows.scores[:, column]
+        score = scores[:, column]
         if ladder:
             extras[name].update(_ladder_measures(rows, score))
         if listed:
@@ -38,11 +42,15 @@ def extra_measures(rows: ScoreRows, ladder: bool, pairs: Path | None) -> dict[st
     return extras
 
 
+def _direction(rows: ScoreRows) -> Floats:
+    """Return -1 for each column whose pooled SROCC inside groups is negative and 1 for the others, shape (K,)."""
+    table = group_table(rows.group, rows.mos, rows.scores)
+    z, weight = fisher_z(table, Thresholds(SMALLEST_GROUP, SMALLEST_GROUP, SMALLEST_GROUP), "zero")
+    return np.where((z[0] * weight[0]).sum(0) < 0, -1.0, 1.0)
+
+
 def _ladder_measures(rows: ScoreRows, score: Floats) -> dict[str, float]:
-    """Return ladder measures, in all and for each codec and preset; a lower-is-better metric is turned round."""
-    order = ladder_order(rows.ladder, rows.bitrate, score)
-    if order.share < 0.5:
-        score = -score
+    """Return ladder measures, in all and for each codec and preset."""
     kinds = np.array([f"{record.codec}/{record.preset}" for record in rows.records])
     rungs, errors = rate_errors(rows.group, rows.ladder, rows.bitrate, rows.mos, score)
     measures = {

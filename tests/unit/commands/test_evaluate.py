@@ -199,6 +199,24 @@ def test_ladder_and_pairs_are_added(tmp_path, labels, predict) -> None:
     assert found["kvq"] == pytest.approx(0.45 * (r + spearmanr(MOS, rates)[0]) + 0.05 * 1.5)
 
 
+def test_wrong_predictions_stay_wrong_on_ladders(labels, predict) -> None:
+    rates = np.log([video[3] for video in VIDEOS])
+    assert evaluate(labels, predictions=[predict(-rates)], ladder=True)["ladder_order"] == 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_metrics_are_turned_to_rise_with_mos_and_not_with_bitrate(tmp_path, sign) -> None:
+    """With `sign` -1 people prefer low bitrates, so a good metric is wrong about nearly every step of a ladder."""
+    columns = zip(VIDEOS, (sign * MOS).tolist(), noisy(1, 0.1).tolist(), strict=True)
+    rows = [[*video, video[3], mos, metric, -metric] for video, mos, metric in columns]
+    header = [*KEYS, "real_bitrate", "subjective_score", "up", "down"]
+    found = evaluate(table=write(tmp_path / "metrics.csv", header, rows), ladder=True)["rows"]
+    assert found["up"]["ladder_order"] == found["down"]["ladder_order"]
+    assert found["up"]["rate_error_log2"] == found["down"]["rate_error_log2"]
+    right = np.mean(np.diff(noisy(1, 0.1).reshape(-1, 3), axis=1) > 0)
+    assert found["up"]["ladder_order"] == pytest.approx(right if sign == 1 else 1 - right)
+
+
 def change_id(rows: Scores) -> None:
     rows["x264_fst_city_1000"] = rows.pop("x264_fast_city_1000")
 

@@ -26,7 +26,8 @@ class Hive(LevelScorer):
 
     Its report names two Q-Align models with different level words, local patches beside a resized global view, and a
     weighted average. Words, patches and how they meet are not given and are ours: all views of a frame stand in one
-    image slot. The weights are those of `cvqa evaluate --ensemble`, brought back to the scorers' own scale.
+    image slot. The report has a dual encoder, for patches and for the global view; here one shared encoder sees both.
+    The weights are those of `cvqa evaluate --ensemble`, brought back to the scorers' own scale.
 
     Args:
         coarse: Branch of level logits with few level words.

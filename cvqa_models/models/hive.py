@@ -56,9 +56,9 @@ class Hive(LevelScorer):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the scores of both scorers."""
+        batch = self.evened(batch)
         if not len(batch):
             return
-        batch = self.evened(batch)
         columns = [scores.tolist() for scores in self.scores(self.features(batch)).values()]
         self._rows += zip(batch.video_id, batch.group_name, batch.mos.tolist(), *columns, strict=True)
 

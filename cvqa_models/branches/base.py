@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cvqa_models.types import Demand
 from cvqa_models.video.view import View
@@ -40,14 +41,22 @@ class Branch(nn.Module, ABC):
         return self.tokens(x).mean(dim=1)
 
     def freeze(self) -> None:
-        """Apply `frozen`: parameters without gradient and the module in eval mode for good."""
+        """Apply `frozen`: parameters without gradient and the module in eval mode for good; else see `train`."""
         if self.frozen:
             self.requires_grad_(False)
-            self.eval()
+        self.train()
 
     def train(self, mode: bool = True) -> Branch:
-        """Set training mode; a frozen branch stays in eval mode, so that no normalisation statistics move."""
-        return super().train(mode and not self.frozen)
+        """Set training mode; a frozen branch stays in eval mode, and so does batch normalisation in any branch.
+
+        A batch holds encodes of one source, so its statistics would leak between them, and would differ when videos
+        pass a few at a time. The running statistics of the weights stay; scale and shift still learn.
+        """
+        super().train(mode and not self.frozen)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self
 
     @property
     def demand(self) -> Demand:

@@ -64,8 +64,19 @@ class Compression(Branch):
         self.grid = grid
         self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         self.net = S3D(width=net_width, features=features)
+        self.from_scratch = weights is None
         if weights is not None:
             load_exact(self.net, weights, rename=pretrained_key, unused=LEVEL_AND_PROJECTION)
+
+    def train(self, mode: bool = True) -> Branch:
+        """Set training mode as any branch, but from scratch with the statistics of the batch.
+
+        Without weights there are no running statistics yet, and a signal fades in so deep a network.
+        """
+        super().train(mode)
+        if self.from_scratch:
+            self.net.train(mode and not self.frozen)
+        return self
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return one token per second, shape (B, N, D), from `x` of shape (B, N, 3, 5, H, W)."""

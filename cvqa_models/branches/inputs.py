@@ -46,7 +46,8 @@ def in_chunks(net: Callable[[Tensor], Tensor], x: Tensor, size: int | None) -> T
         net: Clips of shape (M, C, T, H, W) to tokens of shape (M, D).
         x: View of a batch.
         size: Clips at a time, a divisor of N: always the same number, so that a video gets the same bits whatever else
-            is in the batch. None takes all at once, for training: batch statistics should see the whole batch.
+            is in the batch. None takes all at once, for training: that is faster, and batch statistics, where a
+            branch takes them, see the whole batch.
     """
     clips = x.flatten(0, 1)
     tokens = net(clips) if size is None else torch.cat([net(chunk) for chunk in clips.split(size)])

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 import cvqa_models.branches
 from cvqa_models.branches.base import Branch
+from cvqa_models.branches.compression import Compression
 from cvqa_models.video.frames import KeyFrames
 from tests.unit.branches.tiny import TINY
 
@@ -98,6 +100,20 @@ def test_trainable_parameters_get_gradients(path: str) -> None:
     for name, parameter in trainable.items():
         assert parameter.grad is not None, f"{name} takes no part in the feature"
         assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("path", TRAINABLE)
+def test_batch_normalisation_keeps_its_statistics_in_training(path: str) -> None:
+    branch = build(path, frozen=False)
+    if isinstance(branch, Compression):
+        branch.from_scratch = False  # as with weights from a file
+        branch.train()
+    norms = [module for module in branch.modules() if isinstance(module, _BatchNorm)]
+    for step in range(2):  # as its owner built it, and as a trainer calls it
+        assert branch.training
+        assert not any(norm.training for norm in norms), step
+        assert all(norm.weight.requires_grad and norm.bias.requires_grad for norm in norms)
+        branch.train()
 
 
 @pytest.mark.parametrize("path", TINY_CLASSES)

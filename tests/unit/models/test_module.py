@@ -100,6 +100,28 @@ def test_the_gradient_in_passes_equals_the_gradient_at_once(videos_per_pass: int
         torch.testing.assert_close(in_passes[1][name], gradient, atol=1e-5, rtol=1e-5)
 
 
+class BatchNormed(MeanColour):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6)
+
+    def tokens(self, x: Tensor) -> Tensor:
+        return rearrange(self.norm(rearrange(super().tokens(x), "b n d -> (b n) d")), "(b n) d -> b n d", b=len(x))
+
+
+def test_the_gradient_in_passes_is_exact_with_batch_normalisation() -> None:
+    at_once, in_passes = (
+        MultiBranch({"a": BatchNormed()}, GroupLoss(), recipe=Recipe(videos_per_pass=count), hidden=None, dropout=0.0)
+        for count in (None, 2)
+    )
+    in_passes.load_state_dict(at_once.state_dict())
+    expected, found = (gradients(model, make_batch())[1] for model in (at_once, in_passes))
+    assert "branches.a.norm.weight" in expected
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-5)
+    assert torch.equal(in_passes.branches["a"].norm.running_mean, torch.zeros(6))
+
+
 def test_training_moves_what_is_trained_and_nothing_else(tmp_path: Path) -> None:
     model = make_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -38,8 +38,8 @@ class Recipe:
             DDP wrapping.
         videos_per_pass: Videos whose activations are held at once; null holds a whole batch. With k, scores are first
             computed without a graph, and each k videos are recomputed when their gradient is due: the exact gradient
-            of a group of any size in the memory of k videos, for one more forward pass. Not for trained branches
-            with batch normalisation, which would take their statistics from k videos instead of the batch.
+            of a group of any size in the memory of k videos, for one more forward pass. Not for a branch that takes
+            the statistics of the batch, as `Compression` does from scratch: k videos have others.
     """
 
     lr_head: float = 1e-3
@@ -63,7 +63,8 @@ class QualityModule(pl.LightningModule, ABC):
         recipe: How the model is optimised.
 
     Raises:
-        ValueError: If the recipe unfreezes a frozen branch, or passes few videos through batch normalisation.
+        ValueError: If the recipe unfreezes a frozen branch, or passes few videos through a branch that takes the
+            statistics of the batch.
 
     Attributes:
         reads_order: Whether a score hangs on the order of a branch's tokens; else frames are judged alone.
@@ -308,11 +309,12 @@ def _check_recipe(recipe: Recipe, branches: Mapping[str, Branch]) -> None:
                 f"`unfreeze_at` names {name!r}, a branch that is frozen for good; set `frozen: false` on it (until "
                 "that epoch it does not move), or leave it out."
             )
-        norms = any(isinstance(module, _BatchNorm) and module.training for module in branch.modules())
-        if recipe.videos_per_pass is not None and norms and not branch.frozen:
+        # Few branches do: see `Branch.train`.
+        norms = any(isinstance(module, _BatchNorm) and module.training for module in branch.train().modules())
+        if recipe.videos_per_pass is not None and norms:
             raise ValueError(
-                f"`videos_per_pass` is {recipe.videos_per_pass}, but branch {name!r} trains with batch normalisation, "
-                "whose statistics would come from so many videos instead of the batch; set it to null, or "
+                f"`videos_per_pass` is {recipe.videos_per_pass}, but branch {name!r} normalises by the statistics of "
+                "the batch, which would come from so many videos instead; set it to null, or `weights` or "
                 "`frozen: true` on the branch."
             )
 

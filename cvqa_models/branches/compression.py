@@ -68,7 +68,7 @@ class Compression(Branch):
         if weights is not None:
             load_exact(self.net, weights, rename=pretrained_key, unused=LEVEL_AND_PROJECTION)
 
-    def train(self, mode: bool = True) -> Branch:
+    def train(self, mode: bool = True) -> Compression:
         """Set training mode as any branch, but from scratch with the statistics of the batch.
 
         Without weights there are no running statistics yet, and a signal fades in so deep a network.

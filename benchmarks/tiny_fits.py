@@ -2,7 +2,7 @@
 
     python benchmarks/tiny_fits.py [SYSTEM ...]    all of `configs/tiny` that learn, or those named
 
-Needs the data of `cvqa build mini data/mini`. Epochs are those of each file; nothing is cached, and reading the videos
+Needs the data of `cvqa build mini --root data/mini`. Epochs are those of each file; nothing is cached, and reading the videos
 counts, as do the start of the trainer, validation and checkpoints. Starting Python and importing torch do not.
 """
 
@@ -43,7 +43,7 @@ def fit(system: str, run: str) -> float:
 
 def main() -> None:
     if not DATA.is_dir():
-        sys.exit(f"'{DATA}' is missing; make it with `cvqa build mini data/mini`.")
+        sys.exit(f"'{DATA}' is missing; make it with `cvqa build mini --root data/mini`.")
     learning = sorted({path.stem for path in (ROOT / "configs" / "tiny").glob("*.yaml")} - NOT_BY_GRADIENTS)
     print(f"to reach: 20 s each; {torch.get_num_threads()} threads")
     for system in sys.argv[1:] or learning:

@@ -2,8 +2,8 @@
 
     python benchmarks/tiny_fits.py [SYSTEM ...]    all of `configs/tiny` that learn, or those named
 
-Needs the data of `cvqa build mini --root data/mini`. Epochs are those of each file; nothing is cached, and reading the videos
-counts, as do the start of the trainer, validation and checkpoints. Starting Python and importing torch do not.
+Needs the data of `cvqa build mini --root data/mini`. Epochs are those of each file; nothing is cached, and reading the
+videos counts, as do the start of the trainer, validation and checkpoints. Starting Python and importing torch do not.
 """
 
 from __future__ import annotations

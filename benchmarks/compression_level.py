@@ -33,8 +33,7 @@ from cvqa_models.build.references import Reference, load, prepare_clip
 from cvqa_models.build.scenes import PHOTOGRAPHS, read_photograph
 from cvqa_models.commands.score import score_video
 from cvqa_models.data.files import index_videos
-from cvqa_models.models.checkpoint import load_model
-from cvqa_models.models.compression_level import shipped_model
+from cvqa_models.models.compression_level import SHIPPED, shipped_model
 from cvqa_models.video.frames import UniformClips
 from cvqa_models.video.pixels import Native
 from cvqa_models.video.reader import ReadOptions, read_views
@@ -177,7 +176,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
     parser.add_argument("--height", type=int, help="scale the clips to so many lines; their own size by default")
     parser.add_argument("--encodes", type=Path, default=Path("runs/level-bench"))
-    parser.add_argument("--checkpoint", type=Path, help="another model than the shipped one")
+    parser.add_argument("--weights", default=SHIPPED, help="other weights than the shipped ones, by `cvqa export`")
     parser.add_argument("--only", nargs="+", help="names of clips")
     parser.add_argument("--workers", type=int)
     arguments = parser.parse_args()
@@ -193,10 +192,10 @@ def main() -> None:
     for name, message in {**failures, **failed}.items():
         print(f"failed: {name}: {message}")
     rows = pd.DataFrame([row for name in jobs for row in {**made, **more}.get(name, [])])
-    model = load_model(arguments.checkpoint) if arguments.checkpoint else shipped_model()
+    model = shipped_model(arguments.weights)
     rows["level"] = [score_video(model, path, ReadOptions()).score for path in rows["path"]]
     table(rows, "level", 1)
-    if arguments.checkpoint:
+    if arguments.weights != SHIPPED:
         return
     natural = fit_natural()
     with warnings.catch_warnings():

@@ -41,7 +41,10 @@ class Configured:
         for name in ("trainer", "run", "maps", "seed_everything", "ckpt_path", *(() if with_data else ("data",))):
             self._parser.add_argument(f"--{name}", type=Any, default=None, help="belongs to `train.py`; not used here")
         words = [f"--config={path}" for path in files]
-        words += [f"--{key}={json.dumps(value)}" for key, value in (changes or {}).items()]
+        words += [
+            f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in (changes or {}).items()
+        ]
         with _one_sentence():
             self._values: Namespace = self._parser.parse_args(words)
 

@@ -36,19 +36,22 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
     console.rule("data")
     built = build_mini(data)
     labels = built.labels
-    files = [f"--config={CONFIGS / name}" for name in ("tiny/flagship.yaml", "data/mini.yaml", "trainer/cpu.yaml")]
-    source = [
-        f"--data.source.init_args.labels={labels}",
-        f"--data.source.init_args.videos={data / 'videos'}",
-        f"--data.source.init_args.references={data / 'references'}",
-        f"--data.store={data / 'features'}",
-        f"--run={run}",
-    ]
+    files = [CONFIGS / name for name in ("tiny/flagship.yaml", "data/mini.yaml", "trainer/cpu.yaml")]
+    places = {
+        "data.source.init_args.labels": labels,
+        "data.source.init_args.videos": data / "videos",
+        "data.source.init_args.references": data / "references",
+        "data.store": data / "features",
+    }
+    console.rule("features of frozen branches")
+    _extract(files, {name: str(place) for name, place in places.items()})
+    words = [*(f"--config={file}" for file in files), *(f"--{name}={place}" for name, place in places.items())]
+    words.append(f"--run={run}")
     console.rule("training")
-    trained = run_cli(["fit", *files, *source])
+    trained = run_cli(["fit", *words])
     best = trained.trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
     console.rule("prediction of unseen references")
-    run_cli(["predict", *files, *source, f"--ckpt_path={best}"])
+    run_cli(["predict", *words, f"--ckpt_path={best}"])
     console.rule("official group evaluation")
     predictions = run / "predictions.csv"
     evaluate(scores=labels, predictions=[predictions], json=run / "evaluation.json")
@@ -56,3 +59,13 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
     note = "Labels are a proxy: simulated votes on VMAF, not human scores."
     report(run, scores=labels, note=note)
     console.print(str(run), soft_wrap=True)
+
+
+def _extract(files: list[Path], places: dict[str, str]) -> None:
+    from cvqa_models.commands.configured import Configured
+    from cvqa_models.commands.extract import extract_features
+
+    configured = Configured(files, places)
+    model, data = configured.build(configured.seed)
+    assert data.store is not None
+    extract_features(model.each_branch(), data.source.records(), data.store, data.options)

@@ -53,11 +53,16 @@ class CompressionLevelModel(QualityModule):
         return self.levels(features["level"]).mean(1)
 
 
-def shipped_model() -> CompressionLevelModel:
+def shipped_model(weights: str = SHIPPED) -> CompressionLevelModel:
     """Return the trained model that lies in `checkpoints/`, in eval mode.
+
+    It looks at more of a video than a model does in training: patches all over the picture, all over the time.
+
+    Args:
+        weights: File or name of other weights for it, as `cvqa export` writes them.
 
     Raises:
         FileNotFoundError: If the file is not there, saying where it is to be found.
     """
-    branch = CompressionLevel(SHIPPED, frozen=True)
-    return CompressionLevelModel(branch, GroupLoss(), weights=SHIPPED).eval()
+    branch = CompressionLevel(weights, frozen=True)
+    return CompressionLevelModel(branch, GroupLoss(), weights=weights).eval()

@@ -79,6 +79,14 @@ def test_an_objective_has_the_head_and_the_terms_of_its_name(name: str) -> None:
     assert {term for term, weight in loss.items() if weight} == set(terms.split(" + "))
 
 
+def test_changes_arrive_as_on_the_command_line(tmp_path: Path) -> None:
+    files = [ROOT / "configs/tiny/flagship.yaml", ROOT / "configs/data/mini.yaml"]
+    model, data = Configured(files, {"data.store": str(tmp_path / "kept"), "model.recipe.warmup": 0.25}).build(0)
+    assert data.store is not None
+    assert data.store.root == tmp_path / "kept"
+    assert model.recipe.warmup == 0.25
+
+
 def test_both_heads_train_under_every_objective() -> None:
     single = {"mse", "plcc", "srocc", "krocc", "ranknet"}
     summed = {"plcc + srocc", "plcc + srocc + krocc", "mse + plcc + srocc + krocc"}

@@ -62,7 +62,9 @@ class CompressionLevelNet(nn.Module):
         fine = first - F.avg_pool2d(first, 5, 1, 2, count_include_pad=False)
         change = luma[:, 1:] - first
         maps = self.stages(self.stem(torch.cat([first / 64 - 2, _faint(fine), _faint(change)], dim=1)))
-        weight = self.weight(maps).float().view(count, 1, -1).softmax(2)
+        # Not as a convolution: with one output channel the number of threads decides in which order it sums.
+        weight = (maps * self.weight.weight).sum(1) + self.weight.bias
+        weight = weight.float().view(count, 1, -1).softmax(2)
         maps = maps.float().unflatten(0, (count, -1)).transpose(1, 2).flatten(2)
         mean = (weight * maps).sum(2)
         spread = (weight * (maps - mean.unsqueeze(2)).square()).sum(2)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
+from cvqa_models.csv_table import check_delimiter, read_csv
 from cvqa_models.types import Demand
 from cvqa_models.video.frames import KeyFrames
 from cvqa_models.video.pixels import Resize
@@ -57,27 +56,12 @@ def choose_columns(path: str | Path, patterns: list[str]) -> list[str]:
         FileNotFoundError: If there is no such file.
         ValueError: If the table is not comma-separated UTF-8, or a pattern matches nothing.
     """
-    header = _header(Path(path))
+    header = list(read_csv(path).columns)
     unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in header)]
-    for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        # In a header of one cell a pattern such as `NR *` matches all of it.
-        if (unmatched or len(header) == 1) and any(delimiter in name for name in header):
-            raise ValueError(f"'{path}' is separated by {word}; expected commas, with decimals written with a point.")
+    if unmatched or len(header) == 1:  # in a header of one cell a pattern such as `NR *` matches all of it
+        check_delimiter(path, header)
     if unmatched:
         raise ValueError(
             f"'{path}' has no column that matches {unmatched[0]!r}; its header is {', '.join(header)[:200]}."
         )
     return [name for name in header if any(fnmatchcase(name, pattern) for pattern in patterns)]
-
-
-def _header(path: Path) -> list[str]:
-    """Return the column names of a CSV; the messages are those of any other table."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no table '{path}'; give the CSV that the features come from.")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' is not UTF-8 text (byte {error.start}); save it again as UTF-8 CSV.") from error
-    if "\0" in text:  # UTF-16 without a mark at its start
-        raise ValueError(f"'{path}' is not UTF-8 text (it holds zero bytes); save it again as UTF-8 CSV.")
-    return [name.strip() for name in next(csv.reader(io.StringIO(text, newline="")), [])]

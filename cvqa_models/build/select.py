@@ -14,8 +14,8 @@ from scipy.cluster.vq import kmeans2
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.files import clear_scratch, scratch
 from cvqa_models.build.jobs import run_jobs
+from cvqa_models.csv_table import read_csv
 from cvqa_models.data.atomic import write_bytes
-from cvqa_models.data.csv_table import read_csv
 from cvqa_models.data.files import by_stem
 
 _GOP = 30

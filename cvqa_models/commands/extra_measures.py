@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cvqa_models.commands.score_rows import ScoreRows
-from cvqa_models.data.csv_table import numbers, read_csv
+from cvqa_models.csv_table import numbers, read_csv
 from cvqa_models.metrics.correlation import Floats, coefficients
 from cvqa_models.metrics.group_score import SMALLEST_GROUP, Thresholds, fisher_z, group_table
 from cvqa_models.metrics.ladder import ladder_order, rate_errors

@@ -18,8 +18,8 @@ from torch import Tensor
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.table import Table
 from cvqa_models.commands.configured import Configured
+from cvqa_models.csv_table import numbers, read_csv
 from cvqa_models.data.atomic import write_text
-from cvqa_models.data.csv_table import numbers, read_csv
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.files import sha256

@@ -14,9 +14,9 @@ import pandas as pd
 from rich.console import Console
 
 from cvqa_models.commands.votes import read_votes
+from cvqa_models.csv_table import check_delimiter, near_misses, no_number, number, read_csv, rows
 from cvqa_models.data import adapters
 from cvqa_models.data.atomic import write_text
-from cvqa_models.data.csv_table import check_delimiter, near_misses, no_number, number, read_csv, rows
 from cvqa_models.data.files import match_videos
 from cvqa_models.data.manifest import COLUMNS, SPLITS, read_manifest, write_manifest
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id
-from cvqa_models.data.csv_table import near_misses, numbers, read_csv, rows
 from cvqa_models.data.manifest import COLUMNS
 from cvqa_models.data.submission import read_predictions
 from cvqa_models.metrics.correlation import Floats

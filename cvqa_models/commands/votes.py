@@ -13,7 +13,7 @@ from rich.console import Console
 from cvqa_models.build import votes as pair_tests
 from cvqa_models.build.bradley_terry import ANSWERS, fit_table
 from cvqa_models.build.files import write_csv, write_json
-from cvqa_models.data.csv_table import near_misses, numbers, read_csv
+from cvqa_models.csv_table import near_misses, numbers, read_csv
 from cvqa_models.data.manifest import read_table, write_manifest
 from cvqa_models.types import VideoRecord
 

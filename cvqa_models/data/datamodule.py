@@ -9,7 +9,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from cvqa_models.data.csv_table import near_misses
+from cvqa_models.csv_table import near_misses
 from cvqa_models.data.dataset import VideoDataset, concatenate, plan_reading
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.groups import EpochSampler, chunk, group_rows

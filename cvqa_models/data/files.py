@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from cvqa_models.data.csv_table import near_misses
+from cvqa_models.csv_table import near_misses
 
 log = logging.getLogger(__name__)
 

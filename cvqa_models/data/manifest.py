@@ -12,9 +12,9 @@ from typing import Protocol
 
 import pandas as pd
 
+from cvqa_models.csv_table import numbers, read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id, read_cvqad
 from cvqa_models.data.atomic import write_text
-from cvqa_models.data.csv_table import numbers, read_csv, rows
 from cvqa_models.data.files import index_videos
 from cvqa_models.types import VideoRecord
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvqa_models.data.csv_table import near_misses
+from cvqa_models.csv_table import near_misses
 from cvqa_models.types import VideoRecord
 
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cvqa_models import __version__
+from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
 from cvqa_models.data.adapters.cvqad import cvqad_id, read_cvqad
 from cvqa_models.data.atomic import write_bytes, write_text
-from cvqa_models.data.csv_table import near_misses, numbers, read_csv, rows
 from cvqa_models.types import Prediction
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cvqa_models.csv_table import near_misses
 from cvqa_models.data.adapters.cvqad import KEYS
 from cvqa_models.data.atomic import write_bytes, write_text
-from cvqa_models.data.csv_table import near_misses
 from cvqa_models.data.submission import check_scores
 
 SCORE_NAMES = ("score", "scores", "prediction", "pred", "predicted_score", "mos", "subjective_score")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from cvqa_models.data.csv_table import near_misses
+from cvqa_models.csv_table import near_misses
 from cvqa_models.metrics.group_score import GroupScore, Thresholds, evaluate
 from cvqa_models.types import VideoRecord
 

@@ -10,7 +10,7 @@ from string import Formatter
 
 import pandas as pd
 
-from cvqa_models.data.csv_table import near_misses, numbers, read_csv, rows
+from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
 from cvqa_models.data.files import index_videos, match_videos
 from cvqa_models.types import VideoRecord
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cvqa_models.data.csv_table import near_misses, read_csv
+from cvqa_models.csv_table import near_misses, read_csv
 
 FILE_COLUMNS = ("file_name", "flickr_id")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from cvqa_models.csv_table import read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id
-from cvqa_models.data.csv_table import read_csv, rows
 
 
 def read(src: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cvqa_models.data.csv_table import read_csv
+from cvqa_models.csv_table import read_csv
 
 
 def read(src: Path) -> pd.DataFrame:

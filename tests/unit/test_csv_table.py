@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cvqa_models.data.csv_table import near_misses, numbers, read_csv, rows
+from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:

@@ -31,6 +31,17 @@ def plcc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: f
     return (1 - _pearson(pred, mos, weight, eps)) / 2
 
 
+def fisher_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: float = 1e-4) -> Tensor:
+    """Return how far Fisher's z of 0.999 Pearson's r lies below its highest value, in [0, 7.6]; 0 when r is 1.
+
+    Unlike `plcc_loss` it keeps pulling at groups that are nearly right: z grows without end as r nears 1, and 0.999
+    ends it. The inputs and errors are those of `plcc_loss`.
+    """
+    weight = checked_weight(pred, mos, weight)
+    highest = torch.tensor(0.999, dtype=pred.dtype, device=pred.device)
+    return highest.atanh() - (highest * _pearson(pred, mos, weight, eps)).atanh()
+
+
 def srocc_loss(
     pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, temperature: float = 0.3, eps: float = 1e-4
 ) -> Tensor:
@@ -105,6 +116,27 @@ def ranknet_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Ten
     return loss.sum((-2, -1)) / _nonzero(better.sum((-2, -1)))
 
 
+def margin_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, margin: float = 0.3) -> Tensor:
+    """Return the mean hinge of all ordered pairs, >= 0: what a pair's difference lacks to `margin`.
+
+    Args:
+        pred: Predicted scores, shape (..., n), n >= 2.
+        mos: Subjective scores, shape (..., n); pairs with equal values do not count.
+        weight: Non-negative weights, shape (..., n); a pair weighs the product of its two.
+        margin: Difference that is enough, in units of the group's own spread of predictions.
+
+    Returns:
+        One value per group, shape (...); `margin` for a constant `pred`.
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
+    """
+    weight = checked_weight(pred, mos, weight)
+    better = (differences(mos) > 0) * pair_weights(weight)
+    lacking = better * torch.relu(margin - differences(pred) / _width(pred, weight, 1.0))
+    return lacking.sum((-2, -1)) / _nonzero(better.sum((-2, -1)))
+
+
 def mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the mean squared error of `pred` to `mos` as they are, >= 0, in squared units of `mos`.
 
@@ -121,6 +153,24 @@ def mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
     """
     weight = checked_weight(pred, mos, weight)
     return _mean((pred - mos).square(), weight).squeeze(-1)
+
+
+def standard_mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the mean squared error of `pred` to `mos` standardised in its group, >= 0.
+
+    Args:
+        pred: Predicted scores, shape (..., n), n >= 2.
+        mos: Subjective scores, shape (..., n); any affine scale.
+        weight: Non-negative weights, shape (..., n); 0 leaves a video out.
+
+    Returns:
+        One value per group, shape (...).
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
+    """
+    weight = checked_weight(pred, mos, weight)
+    return _mean((pred - _standardised(mos, weight)).square(), weight).squeeze(-1)
 
 
 def anchor_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -141,8 +191,7 @@ def anchor_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tens
         ValueError: If the shapes differ or n < 2.
     """
     weight = checked_weight(pred, mos, weight)
-    label = centred(mos, weight)
-    label = label / _nonzero(_mean(label.square(), weight).sqrt())
+    label = _standardised(mos, weight)
     distance = torch.nn.functional.huber_loss(centred(pred, weight), label, reduction="none")
     return _mean(distance, weight).squeeze(-1)
 
@@ -179,6 +228,11 @@ def centred(x: Tensor, weight: Tensor) -> Tensor:
     origin = x.detach().masked_fill(weight == 0, torch.inf).amin(-1, keepdim=True)
     shifted = x - torch.where(origin.isinf(), 0.0, origin)
     return shifted - _mean(shifted, weight)
+
+
+def _standardised(mos: Tensor, weight: Tensor) -> Tensor:
+    label = centred(mos, weight)
+    return label / _nonzero(_mean(label.square(), weight).sqrt())
 
 
 def _mean(x: Tensor, weight: Tensor) -> Tensor:

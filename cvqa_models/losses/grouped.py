@@ -8,7 +8,17 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from cvqa_models.losses.correlation import anchor_loss, krocc_loss, mse_loss, plcc_loss, ranknet_loss, srocc_loss
+from cvqa_models.losses.correlation import (
+    anchor_loss,
+    fisher_loss,
+    krocc_loss,
+    margin_loss,
+    mse_loss,
+    plcc_loss,
+    ranknet_loss,
+    srocc_loss,
+    standard_mse_loss,
+)
 from cvqa_models.losses.published import fidelity_loss, norm_in_norm_loss
 
 Term = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -19,19 +29,27 @@ class GroupLoss(nn.Module):
 
     Every argument but the last two is the weight of a term, and 0 leaves the term out. The three correlations are in
     the same scale, (1 - r) / 2, and know neither scale nor level of the scores; `anchor` fixes the scale. `mse` fixes
-    scale and level to those of `mos` itself: use it with `anchor: 0`.
+    scale and level to those of `mos` itself: use it with `anchor: 0`. `pooled_plcc` alone looks across groups.
 
     Args:
         plcc: Pearson's correlation.
         srocc: Spearman's correlation, by sigmoid ranks.
         krocc: Kendall's correlation, by the tanh of differences.
         ranknet: Logistic loss of pairs.
+        margin: Hinge loss of pairs.
+        fisher: Pearson's correlation by Fisher's z.
         norm_in_norm: LinearityIQA's loss.
         fidelity: Fidelity loss of pairs.
         mse: Squared error to `mos` as it is.
+        standard_mse: Squared error to `mos` standardised in its group.
+        pooled_plcc: Pearson's correlation over all videos of the batch on this device, whatever their group, for labels
+            that compare across groups, such as VMAF.
         anchor: Weak pull of the group-centred scores to the group-standardised `mos`.
         temperature: Softness of ranks and pairs in `srocc` and `krocc`, in units of a group's spread of predictions.
         by_size: Whether a group counts as often as it has videos, as in the challenge's evaluation, or once.
+
+    Attributes:
+        across: Whether a term looks across groups, so that it must see them all at once.
 
     Raises:
         ValueError: If a weight is negative, all are 0, or `temperature` is not positive.
@@ -44,9 +62,13 @@ class GroupLoss(nn.Module):
         srocc: float = 1.0,
         krocc: float = 1.0,
         ranknet: float = 0.0,
+        margin: float = 0.0,
+        fisher: float = 0.0,
         norm_in_norm: float = 0.0,
         fidelity: float = 0.0,
         mse: float = 0.0,
+        standard_mse: float = 0.0,
+        pooled_plcc: float = 0.0,
         anchor: float = 0.05,
         temperature: float = 0.3,
         by_size: bool = False,
@@ -61,14 +83,19 @@ class GroupLoss(nn.Module):
             "srocc": (srocc, partial(srocc_loss, temperature=temperature), 3),
             "krocc": (krocc, partial(krocc_loss, temperature=temperature), 2),
             "ranknet": (ranknet, ranknet_loss, 2),
+            "margin": (margin, margin_loss, 2),
+            "fisher": (fisher, fisher_loss, 3),
             "norm_in_norm": (norm_in_norm, norm_in_norm_loss, 3),
             "fidelity": (fidelity, fidelity_loss, 2),
             "mse": (mse, mse_loss, 2),
+            "standard_mse": (standard_mse, standard_mse_loss, 2),
+            "pooled_plcc": (pooled_plcc, _pooled_plcc_loss, 2),
             "anchor": (anchor, anchor_loss, 2),
         }
         for name, (factor, _, _) in terms.items():
             if factor < 0:
                 raise ValueError(f"The weight of `{name}` is {factor}; expected 0 or more.")
+        self.across = pooled_plcc > 0
         self._terms = {name: term for name, term in terms.items() if term[0] > 0}
         if not self._terms:
             raise ValueError("All weights of the loss are 0; give at least one term a positive weight.")
@@ -129,6 +156,11 @@ class GroupLoss(nn.Module):
             value = value + factor * torch.where(taught, term(pred, mos, weight), 0)
         count = size * valid if self.by_size else valid.long()
         return value * count, count
+
+
+def _pooled_plcc_loss(pred: Tensor, mos: Tensor, weight: Tensor) -> Tensor:
+    """Return Pearson's loss over all groups together, shape (..., 1), from padded groups of shape (..., G, m)."""
+    return plcc_loss(pred.flatten(-2), mos.flatten(-2), weight.flatten(-2)).unsqueeze(-1)
 
 
 def pad_groups(columns: Tensor, group: Tensor) -> Tensor:

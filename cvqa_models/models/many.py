@@ -95,14 +95,18 @@ def _scores(model: QualityModule, state: dict[str, Tensor], batch: Batch) -> Ten
 
 
 class _Groups:
-    """Training groups of every fit, padded, in a few sizes: pairs cost the square of the padded size."""
+    """Training groups of every fit, padded, in a few sizes: pairs cost the square of the padded size.
+
+    A loss that looks across groups gets them all in one.
+    """
 
     SIZES = 3
 
     def __init__(self, loss: GroupLoss, batch: Batch, used: Tensor) -> None:
         self.function = loss
+        sizes = 1 if loss.across else self.SIZES
         row, size = torch.unique(batch.group, return_inverse=True, return_counts=True)[1:]
-        limits = torch.quantile(size.unique().float(), torch.linspace(0, 1, self.SIZES + 1))[1:]
+        limits = torch.quantile(size.unique().float(), torch.linspace(0, 1, sizes + 1))[1:]
         self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
         labelled = ~batch.mos.isnan()
         weight = (batch.weight * labelled) * used

@@ -66,7 +66,8 @@ def cli(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=cwd, check=False)
 
 
-TERMS = {"plcc", "srocc", "krocc", "ranknet", "norm_in_norm", "fidelity", "mse", "anchor"}
+TERMS = {"plcc", "srocc", "krocc", "ranknet", "margin", "fisher", "norm_in_norm", "fidelity"}
+TERMS |= {"mse", "standard_mse", "pooled_plcc", "anchor"}
 OBJECTIVES = yaml.safe_load((ROOT / "configs/experiment/variants/objectives.yaml").read_text())
 
 
@@ -88,7 +89,7 @@ def test_changes_arrive_as_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_both_heads_train_under_every_objective() -> None:
-    single = {"mse", "plcc", "srocc", "krocc", "ranknet"}
+    single = {"mse", "standard_mse", "pooled_plcc", "plcc", "fisher", "srocc", "krocc", "ranknet", "margin"}
     summed = {"plcc + srocc", "plcc + srocc + krocc", "mse + plcc + srocc + krocc"}
     for head in ("linear", "mlp"):
         own = {name.partition(" ")[2] for name in OBJECTIVES if name.startswith(head)}

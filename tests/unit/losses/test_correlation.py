@@ -12,15 +12,20 @@ from torch import Tensor
 
 from cvqa_models.losses.correlation import (
     anchor_loss,
+    fisher_loss,
     krocc_loss,
+    margin_loss,
     mse_loss,
     plcc_loss,
     ranknet_loss,
     srocc_loss,
+    standard_mse_loss,
 )
 from cvqa_models.losses.published import dover_plcc_loss, dover_rank_loss, fidelity_loss, norm_in_norm_loss
 
-WEIGHTED = [plcc_loss, srocc_loss, krocc_loss, ranknet_loss, mse_loss, anchor_loss, norm_in_norm_loss, fidelity_loss]
+RANKING = [srocc_loss, krocc_loss, ranknet_loss, margin_loss]
+LINEAR = [plcc_loss, fisher_loss, mse_loss, standard_mse_loss, anchor_loss, norm_in_norm_loss]
+WEIGHTED = [*RANKING, *LINEAR, fidelity_loss]
 EVERY = [*WEIGHTED, dover_plcc_loss, dover_rank_loss]
 SCALED = [plcc_loss, srocc_loss, krocc_loss]
 every_loss = pytest.mark.parametrize("loss", EVERY, ids=lambda f: f.__name__)
@@ -78,6 +83,27 @@ def test_anchor_is_huber_to_z_scores() -> None:
     assert anchor_loss(pred, mos).item() == pytest.approx(truth)
 
 
+def test_margin_is_what_ordered_pairs_lack() -> None:
+    pred, mos = with_ties(9, 5)
+    spread = pred.numpy().std()
+    pairs = [(i, j) for i in range(9) for j in range(9) if mos[i] > mos[j]]
+    truth = np.mean([max(0.0, 0.3 - (pred[i] - pred[j]).item() / spread) for i, j in pairs])
+    assert margin_loss(pred, mos).item() == pytest.approx(truth, rel=1e-3)  # the spread is kept from 0
+
+
+def test_fisher_is_the_distance_of_two_z() -> None:
+    pred, mos = draw(12, 6)
+    truth = np.arctanh(0.999) - np.arctanh(0.999 * stats.pearsonr(pred.numpy(), mos.numpy())[0])
+    assert fisher_loss(pred, mos, eps=0.0).item() == pytest.approx(truth)
+    assert fisher_loss(2 * mos - 1, mos, eps=0.0).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_standard_mse_is_that_to_z_scores() -> None:
+    pred, mos = draw(12, 7)
+    truth = ((pred.numpy() - stats.zscore(mos.numpy())) ** 2).mean()
+    assert standard_mse_loss(pred, mos).item() == pytest.approx(truth)
+
+
 def test_mse_is_the_mean_squared_difference() -> None:
     pred, mos = draw(12, 7)
     assert mse_loss(pred, mos).item() == pytest.approx(((pred - mos).numpy() ** 2).mean())
@@ -91,7 +117,7 @@ def test_equal_order_is_best_and_reversed_order_worst(loss) -> None:
     assert 1 - soft < loss(-mos, mos).item() <= 1
 
 
-@pytest.mark.parametrize("loss", [*SCALED, ranknet_loss, anchor_loss, norm_in_norm_loss], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("loss", [*RANKING, *(set(LINEAR) - {mse_loss})], ids=lambda f: f.__name__)
 def test_affine_change_of_mos_changes_nothing(loss) -> None:
     pred, mos = draw(11, 8)
     assert loss(pred, 1e-3 * mos + 5).item() == pytest.approx(loss(pred, mos).item(), abs=1e-6)

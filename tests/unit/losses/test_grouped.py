@@ -11,11 +11,14 @@ from torch import Tensor
 
 from cvqa_models.losses.correlation import (
     anchor_loss,
+    fisher_loss,
     krocc_loss,
+    margin_loss,
     mse_loss,
     plcc_loss,
     ranknet_loss,
     srocc_loss,
+    standard_mse_loss,
 )
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.losses.published import fidelity_loss, norm_in_norm_loss
@@ -25,12 +28,16 @@ TERMS = {
     "srocc": srocc_loss,
     "krocc": krocc_loss,
     "ranknet": ranknet_loss,
+    "margin": margin_loss,
+    "fisher": fisher_loss,
     "norm_in_norm": norm_in_norm_loss,
     "fidelity": fidelity_loss,
     "mse": mse_loss,
+    "standard_mse": standard_mse_loss,
     "anchor": anchor_loss,
 }
 NONE = dict.fromkeys(TERMS, 0.0)
+ALL = {**dict.fromkeys(TERMS, 1.0), "pooled_plcc": 1.0}
 SIZES = [9, 27, 3, 12]
 
 
@@ -53,6 +60,14 @@ def test_a_term_is_the_sum_of_the_one_group_losses(name) -> None:
     assert count.dtype == torch.int64
 
 
+def test_the_pooled_correlation_is_over_all_videos_and_counts_as_one_group_does() -> None:
+    pred, mos, group = batch(SIZES)
+    total, count = GroupLoss(**NONE, pooled_plcc=1.0)(pred, mos, group)
+    torch.testing.assert_close(total / count, plcc_loss(pred, mos))
+    total, count = GroupLoss(**NONE, pooled_plcc=1.0, by_size=True)(pred, mos, group)
+    torch.testing.assert_close(total / count, plcc_loss(pred, mos))
+
+
 def test_defaults_are_the_three_correlations_and_a_weak_anchor() -> None:
     pred, mos, group = batch([14])
     expected = sum(loss(pred, mos) for loss in (plcc_loss, srocc_loss, krocc_loss)) + 0.05 * anchor_loss(pred, mos)
@@ -68,7 +83,7 @@ def test_temperature_reaches_ranks_and_pairs() -> None:
 
 def test_gradient_is_the_derivative() -> None:
     pred, mos, group = batch([4, 2, 1, 5])
-    loss = GroupLoss(**dict.fromkeys(TERMS, 1.0))
+    loss = GroupLoss(**ALL)
     assert torch.autograd.gradcheck(lambda p: loss(p, mos, group)[0], pred.requires_grad_())
 
 
@@ -131,7 +146,7 @@ def test_low_precision_and_autocast_compute_in_float32(dtype) -> None:
 def test_constant_predictions_in_float32_stay_finite() -> None:
     _, mos, group = batch(SIZES)
     pred = torch.full((len(mos),), 0.1, requires_grad=True)
-    GroupLoss(**dict.fromkeys(TERMS, 1.0))(pred, mos.float(), group)[0].backward()
+    GroupLoss(**ALL)(pred, mos.float(), group)[0].backward()
     assert pred.grad is not None
     assert pred.grad.isfinite().all()
 
@@ -170,7 +185,7 @@ def test_many_models_at_once_are_each_on_its_own() -> None:
     pred, mos = torch.randn(3, 4, 6), torch.randn(4, 6).expand(3, 4, 6)
     weight = torch.ones(3, 4, 6)
     weight[1, 2] = 0  # the second model does not see the third group
-    loss = GroupLoss(**dict.fromkeys(TERMS, 1.0))
+    loss = GroupLoss(**ALL)
     value, count_of = loss.per_group(pred, mos, weight)
     assert count_of.sum(1).tolist() == [4, 3, 4]
     for one in range(3):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.many import Fit, fit_many
 from cvqa_models.models.multibranch import MultiBranch
 from cvqa_models.types import Batch
@@ -67,7 +68,8 @@ def test_each_of_many_fits_is_the_fit_alone(hidden: int | None) -> None:
         torch.testing.assert_close(level_free(scores[-1]), alone, atol=2e-4, rtol=2e-4)
 
 
-def test_groups_of_many_sizes_are_all_seen() -> None:
+@pytest.mark.parametrize("loss", [GroupLoss(krocc=0.0), GroupLoss(plcc=0.0, srocc=0.0, krocc=0.0, pooled_plcc=1.0)])
+def test_groups_of_many_sizes_are_all_seen(loss: GroupLoss) -> None:
     batch = planted(groups=6)
     keep = torch.ones(len(batch), dtype=torch.bool)
     keep[[0, 1, 2, 8, 9, 10, 11, 16]] = False  # groups of 5, 4, 7 and 8
@@ -81,6 +83,7 @@ def test_groups_of_many_sizes_are_all_seen() -> None:
         features={"table": batch.features["table"][rows]},
     )
     start = model()
+    start.loss = loss
     fit = Fit(start, torch.ones(len(rows), dtype=torch.bool), 0.1)
     scores = fit_many([fit], smaller, steps=STEPS, every=STEPS)[0, 0]
     torch.testing.assert_close(level_free(scores), one_by_one(start, fit.used, 0.1, smaller), atol=2e-4, rtol=2e-4)

@@ -29,7 +29,7 @@ def fit_mmf(
     config: list[Path],
     run: Path = Path("runs/mmf"),
     criterion: Criterion = "result",
-    trials: int = 15,
+    trials: int = 60,
     folds: int = 3,
     seed: int = 0,
     json: Path | None = None,

@@ -58,7 +58,7 @@ def regressor(settings: dict[str, float], seed: int) -> Any:
 
 
 def tune(
-    videos: Measured, *, criterion: Criterion = "result", trials: int = 15, folds: int = 3, seed: int = 0
+    videos: Measured, *, criterion: Criterion = "result", trials: int = 60, folds: int = 3, seed: int = 0
 ) -> dict[str, float]:
     """Return the settings of the best of `trials` draws of Optuna's TPE.
 

@@ -47,6 +47,10 @@ class GroupDataModule(pl.LightningDataModule):
         seed: Seed of every random draw.
         kept_draws: Keep the decoded views of so many training epochs, and of one validation, in memory and show them
             again in turn, for data that is small and costly to decode; null decodes anew in each epoch.
+        shared_views: Whether random views show the videos of a group at the same places and times in training. What
+            then differs between them is what their encoders did, and the order inside a group is learned fast; but
+            content is common to all and cancels out. A scale that holds across groups is learned from views of each
+            video's own.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class GroupDataModule(pl.LightningDataModule):
         skip_broken: bool = False,
         seed: int = 0,
         kept_draws: int | None = None,
+        shared_views: bool = True,
     ) -> None:
         super().__init__()
         if videos_per_group is not None and videos_per_group < 2:
@@ -85,6 +90,7 @@ class GroupDataModule(pl.LightningDataModule):
         self.skip_broken = skip_broken
         self.seed = seed
         self.kept_draws = kept_draws
+        self.shared_views = shared_views
         self.datasets: dict[str, VideoDataset] = {}
 
     def records(self) -> dict[str, list[VideoRecord]]:
@@ -142,6 +148,7 @@ class GroupDataModule(pl.LightningDataModule):
             skip_broken=self.skip_broken,
             # Evaluation shows the same views in every epoch.
             kept_draws=self.kept_draws if training or self.kept_draws is None else 1,
+            shared_views=self.shared_views,
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -91,11 +91,13 @@ class VideoDataset(Dataset[Batch]):
         store: Cached features, or None.
         options: How videos are read.
         videos_per_item: Draw at most so many videos of an item at random, for training; None takes all.
-        seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, group).
+        seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, group), or with
+            `shared_views` false per (seed, epoch, video).
         skip_broken: Whether videos that cannot be read are left out of their item, and counted, instead of ending
             the run.
         kept_draws: Keep the views of so many epochs in memory, and show them again in turn: each video is then
             decoded so many times and no more. None draws anew in each epoch.
+        shared_views: Whether random views show the videos of a group at the same places and times.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class VideoDataset(Dataset[Batch]):
         seed: int | None = None,
         skip_broken: bool = False,
         kept_draws: int | None = None,
+        shared_views: bool = True,
     ) -> None:
         self.records = list(records)
         self.items = [list(rows) for rows in items]
@@ -120,6 +123,7 @@ class VideoDataset(Dataset[Batch]):
         self.seed = seed
         self.skip_broken = skip_broken
         self.kept_draws = kept_draws
+        self.shared_views = shared_views
         self._kept: dict[tuple[int, int], Batch] = {}
         plan = plan_reading(records, demands, store)
         # A branch is either complete in the store or not used from it: never half of a data set.
@@ -187,10 +191,10 @@ class VideoDataset(Dataset[Batch]):
     def _rngs(self, epoch: int, rows: Sequence[int]) -> list[np.random.Generator] | None:
         if self.seed is None:
             return None
-        # Videos of a group are shown at the same places and times, as their scores compare them: what then differs
-        # between them is what their encoders did. Content that each saw elsewhere would drown that.
-        names = [zlib.crc32(self.records[row].group.encode()) for row in rows]
-        return [np.random.default_rng((self.seed, epoch, name)) for name in names]
+        records = [self.records[row] for row in rows]
+        names = [record.group if self.shared_views else record.video_id for record in records]
+        seeds = [zlib.crc32(name.encode()) for name in names]
+        return [np.random.default_rng((self.seed, epoch, seed)) for seed in seeds]
 
     def _try(self, epoch: int, row: int) -> Batch | None:
         try:

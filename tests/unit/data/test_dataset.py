@@ -119,6 +119,17 @@ def test_random_views_depend_on_seed_epoch_and_group_alone(decoder: Decoder) -> 
     assert values(None, 0, [[0, 1, 2]], 0) == [0, 1, 2]
 
 
+def test_each_video_can_have_random_views_of_its_own(decoder: Decoder) -> None:
+    def values(epoch: int, items: list[list[int]], item: int) -> list[int]:
+        data = VideoDataset(RECORDS, items, {"a": Demand(RANDOM, None)}, None, OPTIONS, seed=0, shared_views=False)
+        return [int(v) for v in data[(epoch, item)].views[RANDOM.key][:, 0, 0, 0, 0, 0]]
+
+    first = values(0, [[0, 1, 2]], 0)
+    assert len({value - video for video, value in enumerate(first)}) == 3
+    assert values(0, [[3], [1, 2, 0]], 1) == [*first[1:], first[0]]
+    assert values(1, [[0, 1, 2]], 0) != first
+
+
 def test_a_large_group_is_drawn_anew_in_each_epoch(decoder: Decoder) -> None:
     data = VideoDataset(
         RECORDS, [[0, 1, 2, 3, 4, 5]], {"a": Demand(SMALL, None)}, None, OPTIONS, videos_per_item=3, seed=0

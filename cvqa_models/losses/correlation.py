@@ -35,7 +35,19 @@ def fisher_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps:
     """Return how far Fisher's z of 0.999 Pearson's r lies below its highest value, in [0, 7.6]; 0 when r is 1.
 
     Unlike `plcc_loss` it keeps pulling at groups that are nearly right: z grows without end as r nears 1, and 0.999
-    ends it. The inputs and errors are those of `plcc_loss`.
+    ends it (ours).
+
+    Args:
+        pred: Predicted scores, shape (..., n), n >= 2.
+        mos: Subjective scores, shape (..., n); any affine scale, finite.
+        weight: Non-negative weights of the videos, shape (..., n); 0 leaves a video out.
+        eps: As in `plcc_loss`.
+
+    Returns:
+        One value per group, shape (...).
+
+    Raises:
+        ValueError: If the shapes differ or n < 2.
     """
     weight = checked_weight(pred, mos, weight)
     highest = torch.tensor(0.999, dtype=pred.dtype, device=pred.device)
@@ -170,7 +182,7 @@ def standard_mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -
         ValueError: If the shapes differ or n < 2.
     """
     weight = checked_weight(pred, mos, weight)
-    return _mean((pred - _standardised(mos, weight)).square(), weight).squeeze(-1)
+    return mse_loss(pred, _standardised(mos, weight), weight)
 
 
 def anchor_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:

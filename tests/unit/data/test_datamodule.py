@@ -156,6 +156,13 @@ def test_workers_give_what_the_main_process_gives(tmp_path: Path) -> None:
     assert sorted(seen[0][:2]) != sorted(seen[0][2:])
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_training_shares_views_in_a_group_as_it_is_told(tmp_path: Path, store: str, shared: bool) -> None:
+    data = GroupDataModule(Source(), store=store, shared_views=shared, split=Split(val=["r1"]))
+    trainer(tmp_path).fit(Model(), data)
+    assert data.datasets["train"].shared_views is shared
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

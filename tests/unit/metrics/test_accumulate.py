@@ -13,7 +13,7 @@ from cvqa_models.metrics.group_score import Thresholds, evaluate
 
 RNG = np.random.default_rng(0)
 GROUP = [f"g{k // 16}" for k in range(48)]
-IDS = [f"v{k}" for k in range(48)]
+IDS = [f"v{k:02}" for k in range(48)]  # sorted as they stand: sums in another order differ in their last bit
 MOS = RNG.normal(size=48)
 SCORE = MOS + RNG.normal(size=48)
 

@@ -87,10 +87,15 @@ def need(reference: Reference, root: Path) -> float:
 
 
 def statistics(patches: Tensor) -> Tensor:
-    """Return natural-scene statistics of gray patches (N, 1, 96, 96) in 0 to 255, at two scales, shape (N, 36)."""
+    """Return natural-scene statistics of gray patches (N, 1, 96, 96) in 0 to 255, at two scales, (up to N, 36)."""
     brisque = importlib.import_module("piq.brisque")  # the package's attribute of this name is the function
     half = torch.nn.functional.avg_pool2d(patches, 2)
-    parts = [brisque._natural_scene_statistics(one, 7, 7 / 6) for one in (patches, half)]
+    try:
+        parts = [brisque._natural_scene_statistics(one, 7, 7 / 6) for one in (patches, half)]
+    except AssertionError:  # piq refuses a patch that is too smooth, as many are in an enlarged picture: leave it out
+        if len(patches) == 1:
+            return patches.new_empty(0, 36)
+        return torch.cat([statistics(some) for some in patches.chunk(2)])
     return torch.cat(parts, dim=1)
 
 
@@ -111,9 +116,9 @@ def distance(path: Path, natural: tuple[Tensor, Tensor]) -> float:
     frames = read_views(path, [view])[view.key][:, :, 0].float()
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     patches = torch.cat([cut((frame * luma).sum(0)) for frame in frames])
-    if len(patches) < 2:
+    found = statistics(patches) if len(patches) else patches
+    if len(found) < 2:
         return float("nan")
-    found = statistics(patches)
     gap = found.mean(0) - natural[0]
     spread = torch.linalg.pinv((found.T.cov() + natural[1]) / 2)
     return float((gap @ spread @ gap).clamp(min=0).sqrt())

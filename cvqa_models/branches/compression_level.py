@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -24,7 +25,13 @@ class CompressionLevel(Branch):
         clips: Pairs of frames, spread evenly over the video.
         grid: Rows and columns of patches per frame.
         patch: Side of a patch in pixels.
+        window: Side of the part of each patch that training sees, at another place in each step and turned over by
+            chance, the same for a whole batch so that its videos still show the same; null for all of it as it is.
+            Damage knows no place and no side, and decoded patches last for many steps.
         frozen: Whether the weights are fixed.
+
+    Raises:
+        ValueError: If `window` is larger than `patch`.
     """
 
     def __init__(
@@ -35,12 +42,15 @@ class CompressionLevel(Branch):
         clips: int = 8,
         grid: tuple[int, int] = (3, 4),
         patch: int = 112,
+        window: int | None = None,
         frozen: bool = False,
     ) -> None:
+        if window is not None and window > patch:
+            raise ValueError(f"`window` is {window}; expected at most `patch`, which is {patch}.")
         random = not frozen
         view = View(UniformClips(clips, 2, 1, random=random), NativePatches(grid, patch, random=random))
         super().__init__(view, 6 * width, frozen=frozen)
-        self.patch = patch
+        self.patch, self.window = patch, window
         self.net = CompressionLevelNet(width)
         if weights is not None:
             load_exact(self.net, weights, rename=pretrained_key)
@@ -51,8 +61,18 @@ class CompressionLevel(Branch):
 
     def _described(self, clips: Tensor) -> Tensor:
         patches = rearrange(clips, "m c t (i p) (j q) -> m (i j) c t p q", p=self.patch, q=self.patch)
+        if self.training and self.window is not None:
+            patches = _some_window(patches, self.window)
         described: Tensor = self.net(patches)
         return described
+
+
+def _some_window(patches: Tensor, side: int) -> Tensor:
+    """Return the same random square of all patches, in one of its eight orientations."""
+    top, left = torch.randint(patches.shape[-1] - side + 1, (2,)).tolist()
+    mirror, turns = torch.randint(2, ()).item(), int(torch.randint(4, ()))
+    square = patches[..., top : top + side, left : left + side]
+    return torch.rot90(square.flip(-1) if mirror else square, turns, (-2, -1))
 
 
 def pretrained_key(key: str) -> str | None:

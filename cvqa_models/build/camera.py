@@ -19,7 +19,7 @@ class Camera:
         encoder: Name of the encoder that the source went through; empty for none.
         speed: Its speed.
         crf: Its constant quality.
-        scale: Size of that encode as a share of the picture's.
+        scale: Size at which it was taken, and encoded, as a share of the picture's.
         after: Filters of what was decoded, after it is back at its size.
     """
 
@@ -32,7 +32,7 @@ class Camera:
 
 
 def random_camera(rng: np.random.Generator, frames: int) -> Camera:
-    """Return a camera drawn at random: three of ten leave the scene as it is, four of ten compress.
+    """Return a camera drawn at random: three of ten leave the scene as it is, four of ten compress, two of ten enlarge.
 
     Args:
         rng: Source of the draws.
@@ -42,9 +42,9 @@ def random_camera(rng: np.random.Generator, frames: int) -> Camera:
         return Camera()
     before = tuple(_filters(rng, frames))
     if rng.random() < 0.4:
-        return Camera(before)
+        return Camera(before, scale=float(rng.choice([1.0, rng.uniform(0.33, 0.8)], p=(0.7, 0.3))))
     encoder, speed, low, high = _LOSSY[int(rng.choice(len(_LOSSY), p=(0.5, 0.25, 0.15, 0.1)))]
-    scale = float(rng.choice([1.0, rng.uniform(0.4, 0.95), rng.uniform(1.1, 1.8)], p=(0.5, 0.35, 0.15)))
+    scale = float(rng.choice([1.0, rng.uniform(0.33, 0.95), rng.uniform(1.1, 1.8)], p=(0.5, 0.35, 0.15)))
     after = []
     if rng.random() < 0.25:
         after.append(f"unsharp=5:5:{rng.uniform(0.2, 1.2):.2f}")

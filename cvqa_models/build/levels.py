@@ -256,17 +256,20 @@ def _film(take: Take, root: Path) -> Reference:
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(take.fps), "-i", "pipe:0"]
     camera, pictures = take.camera, (one.tobytes() for one in frames)
     developed = ",".join([BT709, *camera.before])
+    back = f"scale={width}:{height}:flags=bicubic"
+    if camera.scale != 1:
+        even = [max(2 * round(side * camera.scale / 2), 64) for side in take.size]
+        developed += f",scale={even[0]}:{even[1]}:flags=bicubic"
     if not camera.encoder:
-        arguments = [*raw, "-vf", developed]
+        arguments = [*raw, "-vf", developed if camera.scale == 1 else f"{developed},{back}"]
         return write_reference(take.scene.name, root / "references", Fraction(take.fps), arguments, pictures)
     encoder = find_encoder(camera.encoder)
     assert encoder.crf
-    even = [max(2 * round(side * camera.scale / 2), 64) for side in take.size]
-    lossy = [*raw, "-vf", f"{developed},scale={even[0]}:{even[1]}:flags=bicubic"]
     with scratch(root / "videos") as folder:
         path = folder / "camera.mp4"
-        ffmpeg.write([*lossy, *encoder.arguments(camera.speed, encoder.crf, camera.crf)], path, pictures)
-        after = ",".join([f"scale={width}:{height}:flags=bicubic", *camera.after])
+        options = encoder.arguments(camera.speed, encoder.crf, camera.crf)
+        ffmpeg.write([*raw, "-vf", developed, *options], path, pictures)
+        after = ",".join([back, *camera.after])
         arguments = ["-r", str(take.fps), "-i", str(path), "-vf", after]
         return write_reference(take.scene.name, root / "references", Fraction(take.fps), arguments)
 

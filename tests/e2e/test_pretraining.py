@@ -62,7 +62,8 @@ def test_the_compact_network(manifest: Path, tmp_path: Path, capsys: pytest.Capt
     assert torch.equal(branch.net.stem[0].weight, state["branches.level.net.stem.0.weight"])
     first = str(tmp_path / "w.safetensors")
     start = [f"--model.weights={first}", f"--model.level.init_args.weights={first}", "--data.kept_draws=1"]
-    second = fit("compression_level_order.yaml", manifest, tmp_path / "second", *small, *start)
+    window = "--model.level.init_args.window=48"
+    second = fit("compression_level_order.yaml", manifest, tmp_path / "second", *small, *start, window)
     moved = torch.load(second, weights_only=True)["state_dict"]["head.last.weight"] - state["head.last.weight"]
     assert 0 < moved.abs().max() < 0.01, "the second stage goes on from the first"
     video = next((manifest.parent / "videos").rglob("*.mp4"))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cvqa_models.build import ffmpeg, levels
+from cvqa_models.build import ffmpeg, levels, pseudo_labels
 from cvqa_models.build.camera import Camera, random_camera
 from cvqa_models.build.encoders import ENCODERS
 from cvqa_models.build.levels import HEAVIEST, SHARES, VMAF_BINS, balanced, build_levels, plan
@@ -92,6 +92,15 @@ def test_a_source_that_was_compressed_before_is_measured_against_itself(small: N
     assert ffmpeg.inspect(tmp_path / str(rows["x264"]["path"])).pixel_format == "yuv420p"
 
 
+def test_a_source_may_be_an_enlargement_that_nobody_compressed(small: None, tmp_path: Path) -> None:
+    scene = levels._scene("soft", "coffee", ["cat"], np.random.default_rng(0))
+    take = levels.Take(scene, "coffee", (192, 176), 25, "", Camera(scale=0.4), (), 1)
+    soft = levels._film(take, tmp_path)
+    sharp = levels._film(replace(take, scene=replace(scene, name="sharp"), camera=Camera()), tmp_path)
+    assert (soft.width, soft.height, soft.frames) == (sharp.width, sharp.height, sharp.frames) == (192, 176, 10)
+    assert pseudo_labels.measure(soft.path, sharp.path, tmp_path / "card.json", ())["vmaf"] < 90
+
+
 def test_an_encode_below_its_size_is_kept_as_a_player_shows_it(small: None, tmp_path: Path) -> None:
     scene = levels._scene("sharp", "coffee", ["cat"], np.random.default_rng(0))
     rungs = tuple(levels.Rung("x264", "ultrafast", 20, False, scale) for scale in (1.0, 0.5))
@@ -135,6 +144,8 @@ def test_plans_vary_and_leave_the_test_encoder_out(tmp_path: Path) -> None:
     assert {take.overlay for take in takes} == {"", "caption", "sparks"}
     assert {take.size for take in takes} == set(levels.SIZES)
     assert 0.3 < np.mean([bool(take.camera.encoder) for take in takes]) < 0.55
+    assert 0.15 < np.mean([take.camera.scale < 1 for take in takes]) < 0.3
+    assert any(take.camera.scale < 1 and not take.camera.encoder for take in takes)
     assert any(take.scene.start == take.scene.end for take in takes)
     assert any(rung.deep for take in takes for rung in take.rungs)
     for take in takes:

@@ -26,12 +26,13 @@ class CompressionLevel(Branch):
         grid: Rows and columns of patches per frame.
         patch: Side of a patch in pixels.
         window: Side of the part of each patch that training sees, at another place in each step and turned over by
-            chance, the same for a whole batch so that its videos still show the same; null for all of it as it is.
-            Damage knows no place and no side, and decoded patches last for many steps.
+            chance, the same for all videos of a batch, so that encodes still show the same (with `videos_per_pass`,
+            for those of a pass); null for all of it as it is. Damage knows no place and no side, and decoded patches
+            last for many steps.
         frozen: Whether the weights are fixed.
 
     Raises:
-        ValueError: If `window` is larger than `patch`.
+        ValueError: If `window` is below 1 or larger than `patch`.
     """
 
     def __init__(
@@ -45,8 +46,8 @@ class CompressionLevel(Branch):
         window: int | None = None,
         frozen: bool = False,
     ) -> None:
-        if window is not None and window > patch:
-            raise ValueError(f"`window` is {window}; expected at most `patch`, which is {patch}.")
+        if window is not None and not 1 <= window <= patch:
+            raise ValueError(f"`window` is {window}; expected 1 to {patch}, the size of `patch`, or null.")
         random = not frozen
         view = View(UniformClips(clips, 2, 1, random=random), NativePatches(grid, patch, random=random))
         super().__init__(view, 6 * width, frozen=frozen)
@@ -68,9 +69,9 @@ class CompressionLevel(Branch):
 
 
 def _some_window(patches: Tensor, side: int) -> Tensor:
-    """Return the same random square of all patches, in one of its eight orientations."""
+    """Return the same random square of all patches (..., H, W), in one of its eight orientations, (..., side, side)."""
     top, left = torch.randint(patches.shape[-1] - side + 1, (2,)).tolist()
-    mirror, turns = torch.randint(2, ()).item(), int(torch.randint(4, ()))
+    mirror, turns = int(torch.randint(2, ())), int(torch.randint(4, ()))
     square = patches[..., top : top + side, left : left + side]
     return torch.rot90(square.flip(-1) if mirror else square, turns, (-2, -1))
 

@@ -58,6 +58,7 @@ def test_the_whole_patch_is_seen_in_evaluation_and_without_a_window(training: bo
     assert torch.equal(seen[0][0, 1, 0, 0], counted(1)[0, 0, 0, 0, :, PATCH:])
 
 
-def test_a_window_larger_than_the_patch_is_refused() -> None:
-    with pytest.raises(ValueError, match="`window` is 13; expected at most `patch`, which is 12"):
-        CompressionLevel(patch=12, window=13)
+@pytest.mark.parametrize("window", [0, 13])
+def test_a_window_that_fits_no_patch_is_refused(window: int) -> None:
+    with pytest.raises(ValueError, match=f"`window` is {window}; expected 1 to 12, the size of `patch`, or null"):
+        CompressionLevel(patch=12, window=window)

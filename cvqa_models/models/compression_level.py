@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.compression_level import CompressionLevel
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.module import QualityModule, Recipe
-from cvqa_models.nn.heads import FCHead
+from cvqa_models.nn.heads import FCHead, Norm
+from cvqa_models.types import Batch
 from cvqa_models.weights import load_exact
 
 SHIPPED = "compression_level"
@@ -25,7 +29,8 @@ class CompressionLevelModel(QualityModule):
         level: What sees the video.
         loss: Group-wise loss; `mse` calibrates the scores to the labels' own scale.
         recipe: How the model is optimised.
-        hidden: Width of the head's hidden layer.
+        hidden: Width of the head's hidden layer; null for a purely linear head, as the shipped one is.
+        norm: `layer`, or `standard` to standardise features over training videos, when the branch is fixed.
         weights: File or name of weights for the head; null to train it from scratch.
     """
 
@@ -35,11 +40,13 @@ class CompressionLevelModel(QualityModule):
         loss: GroupLoss,
         *,
         recipe: Recipe = Recipe(),  # noqa: B008 - frozen
-        hidden: int = 64,
+        hidden: int | None = 64,
+        norm: Norm = "layer",
         weights: str | None = None,
     ) -> None:
         super().__init__({"level": level}, loss, recipe)
-        self.head = FCHead([level.dim], hidden, dropout=0.0)
+        self.norm = norm
+        self.head = FCHead([level.dim], hidden, dropout=0.0, norm=norm)
         if weights is not None:
             load_exact(self.head, weights, prefix="head.")
 
@@ -51,6 +58,18 @@ class CompressionLevelModel(QualityModule):
     def score(self, features: dict[str, Tensor]) -> Tensor:
         """Return the mean level of each video, float32, shape (B,), from tokens (B, N, D)."""
         return self.levels(features["level"]).mean(1)
+
+    @torch.no_grad()
+    def fit_inputs(self, batches: Iterable[Batch]) -> None:
+        """Set the statistics of standardised inputs from the training videos; levels start at the mean label."""
+        if self.norm == "layer":
+            return
+        tokens, labels = [], []
+        for batch in batches:
+            used = (batch.weight > 0) & ~batch.mos.isnan()
+            tokens.append(self.features(batch)["level"][used].mean(1))
+            labels.append(batch.mos[used])
+        self.head.fit([torch.cat(tokens)], (torch.cat(labels).mean() / 100).logit(eps=1e-3))
 
 
 def shipped_model(weights: str = SHIPPED) -> CompressionLevelModel:
@@ -65,4 +84,4 @@ def shipped_model(weights: str = SHIPPED) -> CompressionLevelModel:
         FileNotFoundError: If the file is not there, saying where it is to be found.
     """
     branch = CompressionLevel(weights, frozen=True)
-    return CompressionLevelModel(branch, GroupLoss(), weights=weights).eval()
+    return CompressionLevelModel(branch, GroupLoss(), hidden=None, norm="standard", weights=weights).eval()

@@ -7,13 +7,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
+from safetensors.torch import save_file
 
 from cvqa_models.branches.compression import Compression
 from cvqa_models.branches.compression_level import CompressionLevel
 from cvqa_models.build import levels
 from cvqa_models.cli import run_cli
 from cvqa_models.commands.export import export
-from cvqa_models.commands.score import score
+from cvqa_models.commands.extract import extract
+from cvqa_models.commands.score import score, score_video
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.checkpoint import load_model
+from cvqa_models.models.compression_level import CompressionLevelModel
+from cvqa_models.video.reader import ReadOptions
 
 PRETRAIN = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 
@@ -70,6 +77,26 @@ def test_the_compact_network(manifest: Path, tmp_path: Path, capsys: pytest.Capt
     capsys.readouterr()
     score([video], checkpoint=checkpoint)
     assert capsys.readouterr().out.startswith("video,compression_level\n")
+
+
+def test_a_new_head_on_the_fixed_network(manifest: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((PRETRAIN / "compression_level_head.yaml").read_text())
+    torch.manual_seed(0)
+    save_file(CompressionLevel(width=8).net.state_dict(), tmp_path / "net.safetensors")
+    config["model"]["init_args"]["level"]["init_args"].update(weights=str(tmp_path / "net.safetensors"), width=8)
+    config["data"]["source"]["init_args"]["path"] = str(manifest)
+    config["data"]["store"] = str(tmp_path / "features")
+    (tmp_path / "head.yaml").write_text(yaml.safe_dump(config))
+    extract(config=[tmp_path / "head.yaml"])
+    checkpoint = fit(str(tmp_path / "head.yaml"), manifest, tmp_path / "run")
+    weights = str(tmp_path / "whole.safetensors")
+    export(checkpoint, out=Path(weights), with_frozen=True)
+    branch = CompressionLevel(weights, width=8, clips=4, grid=(2, 3), frozen=True)
+    whole = CompressionLevelModel(branch, GroupLoss(), hidden=None, norm="standard", weights=weights).eval()
+    video = next((manifest.parent / "videos").rglob("*.mp4"))
+    scored = [score_video(model, video, ReadOptions()).score for model in (whole, load_model(checkpoint))]
+    assert scored[0] == scored[1]
+    assert whole.head.norms[0].deviation.min() > 0
 
 
 def test_uvqs_network(manifest: Path, tmp_path: Path) -> None:

@@ -2,11 +2,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
+from safetensors.torch import load_file
 
 from cvqa_models.branches.compression_level import CompressionLevel
 from cvqa_models.commands.export import export
 from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.checkpoint import to_bytes
 from cvqa_models.models.compression_level import CompressionLevelModel
+from cvqa_models.models.module import QualityModule
 
 
 def test_the_weights_alone_come_out_and_load_into_a_branch(tmp_path: Path) -> None:
@@ -22,6 +26,28 @@ def test_the_weights_alone_come_out_and_load_into_a_branch(tmp_path: Path) -> No
         branch = CompressionLevel(str(source), width=8)
         for name, tensor in branch.net.state_dict().items():
             assert torch.equal(tensor, model.state_dict()[f"branches.level.net.{name}"])
+
+
+def test_the_whole_model_comes_out_with_what_is_frozen(tmp_path: Path) -> None:
+    level = {"weights": "compression_level", "clips": 1, "grid": [1, 1], "frozen": True}
+    config = {
+        "class_path": "cvqa_models.models.compression_level.CompressionLevelModel",
+        "init_args": {
+            "level": {"class_path": "cvqa_models.branches.compression_level.CompressionLevel", "init_args": level},
+            "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss"},
+        },
+    }
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(QualityModule, "model")
+    model = parser.instantiate(parser.parse_object({"model": config})).model
+    (tmp_path / "last.ckpt").write_bytes(to_bytes(model, config))
+    export(tmp_path / "last.ckpt", out=tmp_path / "head.safetensors")
+    assert all(key.startswith("head.") for key in load_file(tmp_path / "head.safetensors"))
+    export(tmp_path / "last.ckpt", out=tmp_path / "whole.safetensors", with_frozen=True)
+    whole = load_file(tmp_path / "whole.safetensors")
+    assert whole.keys() == model.state_dict().keys()
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(whole[key], tensor)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

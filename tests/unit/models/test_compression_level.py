@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cvqa_models.branches.compression_level import CompressionLevel
 from cvqa_models.data.files import sha256
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.compression_level import SHIPPED, CompressionLevelModel, shipped_model
+from tests.unit.models.test_module import make_batch
 
 CHECKPOINTS = Path(__file__).resolve().parents[3] / "checkpoints"
 
@@ -23,6 +25,19 @@ def test_levels_lie_between_0_and_100_and_the_score_is_their_mean() -> None:
     assert levels.shape == (3, 5)
     assert ((levels >= 0) & (levels <= 100)).all()
     torch.testing.assert_close(model.score({"level": tokens}), levels.mean(1))
+
+
+def test_standardised_levels_start_at_the_mean_label_of_the_videos_that_train() -> None:
+    model = CompressionLevelModel(CompressionLevel(width=8), GroupLoss(), hidden=None, norm="standard")
+    tokens = torch.randn(6, 5, 48, generator=torch.Generator().manual_seed(0))
+    batch = replace(make_batch(6), features={"level": tokens}, mos=torch.linspace(40, 90, 6))
+    batch.weight[0], batch.mos[1] = 0, float("nan")
+    model.fit_inputs([batch.select(slice(0, 3)), batch.select(slice(3, 6))])
+    used = tokens[2:].mean(1)
+    torch.testing.assert_close(model.head.norms[0].mean, used.mean(0))
+    torch.testing.assert_close(model.head.norms[0].deviation, used.std(0, correction=0))
+    torch.nn.init.zeros_(model.head.last.weight)
+    torch.testing.assert_close(model.levels(tokens), torch.full((6, 5), float(batch.mos[2:].mean())))
 
 
 def test_the_shipped_file_is_small_and_its_card_states_its_digest() -> None:

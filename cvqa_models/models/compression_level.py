@@ -45,7 +45,7 @@ class CompressionLevelModel(QualityModule):
         weights: str | None = None,
     ) -> None:
         super().__init__({"level": level}, loss, recipe)
-        self.norm = norm
+        self.standardise = norm == "standard" and weights is None
         self.head = FCHead([level.dim], hidden, dropout=0.0, norm=norm)
         if weights is not None:
             load_exact(self.head, weights, prefix="head.")
@@ -61,8 +61,11 @@ class CompressionLevelModel(QualityModule):
 
     @torch.no_grad()
     def fit_inputs(self, batches: Iterable[Batch]) -> None:
-        """Set the statistics of standardised inputs from the training videos; levels start at the mean label."""
-        if self.norm == "layer":
+        """Set the statistics of standardised inputs from the training videos; levels start at their mean label.
+
+        A head that came from a file keeps its own.
+        """
+        if not self.standardise:
             return
         tokens, labels = [], []
         for batch in batches:

@@ -40,6 +40,13 @@ def test_standardised_levels_start_at_the_mean_label_of_the_videos_that_train() 
     torch.testing.assert_close(model.levels(tokens), torch.full((6, 5), float(batch.mos[2:].mean())))
 
 
+def test_a_head_from_a_file_keeps_its_statistics() -> None:
+    model, batch = shipped_model(), make_batch(6)
+    model.fit_inputs([replace(batch, features={"level": torch.randn(6, 5, 192)})])
+    for key, tensor in shipped_model().head.state_dict().items():
+        assert torch.equal(model.head.state_dict()[key], tensor)
+
+
 def test_the_shipped_file_is_small_and_its_card_states_its_digest() -> None:
     file = weights.resolve(SHIPPED)
     assert file.parent == CHECKPOINTS

@@ -139,13 +139,16 @@ def _at_crf(job: LadderJob, crf: float, folder: Path) -> _Take:
 
 
 def _at_rate(job: LadderJob, kbps: float, folder: Path, tries: Mapping[float, float]) -> _Take:
-    """Return the encode within the tolerance of a rate: by the encoder's search knob, else by asking for bitrates.
+    """Return the encode within the tolerance of a rate: by the encoder's search knob, else by bitrates, else by CRF.
+
+    One may fail where another does not: CRF has coarse steps, and the rate that libvpx makes of a bitrate jumps by 15 %
+    from one bitrate to the next.
 
     Raises:
-        ValueError: If neither comes near enough.
+        ValueError: If none comes near enough.
     """
     handed_on, rates = dict(tries), [*tries.values()]
-    for knob in dict.fromkeys((job.encoder.search, BITRATE)):
+    for knob in dict.fromkeys((job.encoder.search, BITRATE, job.encoder.crf or BITRATE)):
 
         def measure(value: float, knob: Knob = knob) -> float:
             return _encode(job, knob, value, _try_path(folder, knob, value))
@@ -156,7 +159,7 @@ def _at_rate(job: LadderJob, kbps: float, folder: Path, tries: Mapping[float, fl
         except ValueError:
             if is_first:
                 raise
-            break  # it refuses bitrates; what matters is how near it came before
+            continue  # it refuses such settings; what matters is how near it came before
         handed_on = found if is_first else handed_on
         value, rates = nearest(found, kbps), [*rates, *found.values()]
         if abs(found[value] / kbps - 1) <= job.tolerance:

@@ -8,7 +8,7 @@ import pytest
 from cvqa_models.build import encode as module
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.encode import encode_all, encode_ladder, load, lossless_copy
-from cvqa_models.build.encoders import ENCODERS
+from cvqa_models.build.encoders import BITRATE, ENCODERS, Knob
 from cvqa_models.build.ladder import LadderJob
 from cvqa_models.build.references import Reference
 
@@ -155,3 +155,17 @@ def test_a_crf_too_coarse_for_the_rate_gives_way_to_bitrates(reference: Referenc
     result = encode_ladder(replace(job, encoder=coarse), tmp_path)
     assert result.encodes[0].kbps == pytest.approx(150, rel=0.04)
     assert '"-b:v"' in (tmp_path / "encodes" / "x264_fast_cat_150.json").read_text()
+
+
+def test_bitrates_that_jump_over_the_rate_give_way_to_crf(
+    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.search
+
+    def jumping(measure: object, knob: Knob, *more: object) -> dict[float, float]:
+        return {150.0: 300.0, 100.0: 80.0} if knob == BITRATE else real(measure, knob, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "search", jumping)
+    result = encode_ladder(_job(reference, "vp9", rungs=(150,), tolerance=0.1), tmp_path)
+    assert result.encodes[0].kbps == pytest.approx(150, rel=0.1)
+    assert '"-crf"' in (tmp_path / "encodes" / "vp9_fast_cat_150.json").read_text()

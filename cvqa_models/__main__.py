@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
-from cvqa_models.mistakes import innermost, sentence
+from cvqa_models import ending
+from cvqa_models.mistakes import innermost
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "build a small data set, train the flagship on it, evaluate and report"),
@@ -121,19 +122,20 @@ def _list_item(hint: Any) -> Any:
 
 
 def main() -> None:
-    """Run a command; a user's mistake ends in one sentence on stderr and exit code 2."""
-    words = sys.argv[1:]
+    """Run a command and leave with its exit code; see `ending.run`."""
+    ending.run("cvqa", lambda: _run(sys.argv[1:]))
+
+
+def _run(words: list[str]) -> object:
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(usage())
-        return
+        return 0
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        name, rest = find_command(words)
-        code = call(name, load_command(name), rest)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"cvqa: {sentence(error)}\n")
-        sys.exit(2)
-    sys.exit(code if isinstance(code, int) else 0)
+    odd = [word for word in words if any("\udc80" <= letter <= "\udcff" for letter in word)]
+    if odd:
+        raise ValueError(f"{odd[0]!r} holds bytes that are no text in UTF-8; rename the file.")
+    name, rest = find_command(words)
+    return call(name, load_command(name), rest)
 
 
 if __name__ == "__main__":

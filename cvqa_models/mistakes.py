@@ -20,12 +20,25 @@ def innermost(message: str) -> str:
     return f"{where}: {_text(reason)}" if where else _text(reason)
 
 
+def is_told(error: Exception) -> bool:
+    """Return whether `sentence` is all that a user needs of an error; of others the traceback is wanted, to mend us."""
+    return isinstance(error, (ValueError, OSError, MemoryError, RecursionError)) or (
+        isinstance(error, RuntimeError) and (is_loader_failure(error) or _is_memory_failure(error))
+    )
+
+
 def sentence(error: Exception) -> str:
     """Return what a user is told of an error, on one line.
 
     Args:
-        error: A mistake found by our own checks, or what the system said of a file.
+        error: A mistake found by our own checks, or what the system or a library said of a file.
     """
+    if isinstance(error, MemoryError) or _is_memory_failure(error):
+        return "memory ran out; close other programs, lower `workers` or batch sizes, or use a larger machine."
+    if isinstance(error, RecursionError):
+        return "a file is nested too deeply to be read; check the tables and configurations given."
+    if isinstance(error, UnicodeError):
+        return f"text is not in UTF-8 ({_text(str(error))}); save the file, or rename it, in UTF-8."
     if isinstance(error, OSError) and error.strerror:
         file = f"'{error.filename}'" if error.filename else "a file"
         return (
@@ -46,6 +59,12 @@ def sentence(error: Exception) -> str:
 def is_loader_failure(error: Exception) -> bool:
     """Return whether a loader lost a worker process or waited too long for it, which torch says as a RuntimeError."""
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader")
+
+
+def _is_memory_failure(error: Exception) -> bool:
+    """Return whether torch found no memory, which it says as a RuntimeError."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 def _text(line: str) -> str:

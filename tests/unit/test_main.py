@@ -50,7 +50,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys; sys.argv = ['cvqa']; from cvqa_models.__main__ import main; main(); print('torch' in sys.modules)"
+        "import sys, atexit; sys.argv = ['cvqa']; atexit.register(lambda: print('torch' in sys.modules)); "
+        "from cvqa_models.__main__ import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "False"

@@ -26,6 +26,7 @@ Rename = Callable[[str], str | None] | Mapping[str, str]
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
 CONTAINERS = ("state_dict", "model_state", "model")  # where training scripts put the tensors beside their own records
 HUB = "https://huggingface.co"
+UVQ15 = "https://github.com/google/uvq/raw/main/uvq1p5_pytorch/checkpoints"
 # What `torch.load` raises of a damaged file: its reader of pickles checks hardly anything itself.
 DAMAGED = (
     RuntimeError,
@@ -73,6 +74,13 @@ PUBLISHED = {
     "uvq_compressionnet": Published(
         "uvq_compressionnet.pt",
         "https://github.com/google/uvq/raw/main/uvq_pytorch/checkpoint/compressionnet_pytorch_statedict.pt",
+    ),
+    "uvq15_content": Published("uvq15_content_net.pth", f"{UVQ15}/content_net.pth"),
+    "uvq15_distortion": Published("uvq15_distortion_net.pth", f"{UVQ15}/distortion_net.pth"),
+    "uvq15_aggregation": Published(
+        "uvq15_aggregation_net.pth",
+        f"{UVQ15}/aggregation_net.pth",
+        "0f214c76adfbc3d06b48211837cfc46847ef6fe0102804d4d097ba170e769fc6",
     ),
     "cover": Published(
         "COVER.pth",

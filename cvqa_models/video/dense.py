@@ -1,15 +1,17 @@
-"""Frame rules of the systems that read a video frame by frame: VSFA and HVS-5M."""
+"""Frame rules of the systems that read a video from end to end: VSFA, HVS-5M and UVQ."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from cvqa_models.video.frames import Indices, Sampling, Timeline
+from cvqa_models.video.frames import TOLERANCE, Indices, Sampling, Timeline
 
 CHUNK = 64  # frames that HVS-5M's motion network spans
+_DRIFT = 1.1  # frames by which ffmpeg lets input and output differ before it drops or repeats one
 STEPS = 32  # frames of a chunk that its fast pathway sees
 
 
@@ -117,6 +119,47 @@ class MotionSteps:
         slipped = self.sampling == "official" and full > 0
         tail = start + np.arange(STEPS) if slipped else own
         return np.concatenate([tiled, tail[kept]]).reshape(-1, 1)
+
+
+@dataclass(frozen=True)
+class OfficialSeconds:
+    """The frames that `ffmpeg -r 1` writes, each a clip of length 1, one for each begun second (UVQ 1.5).
+
+    ffmpeg takes frame 0 and frame 1, then the last frame before nine tenths of each further second: 0, 1, 26, 56, ...
+    at 30 frames a second. UVQ scores these though it reports 0, 30, 60. N depends on the length of the video, so that
+    only videos of equal length stack.
+
+    Attributes:
+        count: Frames that `num_clips` tells of; the video has the last word.
+    """
+
+    count: int = 8
+    clip_length: ClassVar[int] = 1
+    random: ClassVar[bool] = False
+    key: ClassVar[str] = "seconds-official"
+
+    @property
+    def num_clips(self) -> int:
+        """Return the usual number of frames; the video has the last word."""
+        return self.count
+
+    def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> Indices:
+        """Return frame indices, shape (N, 1), where N is the duration in seconds, rounded up.
+
+        Where ffmpeg writes fewer frames than that, the last is repeated; UVQ's program scores black ones there.
+        """
+        duration = 1 / timeline.fps if timeline.fps else 1.0
+        wanted = max(1, math.ceil(timeline.times[-1] + duration - TOLERANCE))
+        chosen: list[int] = []
+        for index, time in enumerate(timeline.times):
+            ahead = time + duration - len(chosen)  # of the second that ffmpeg writes next, in seconds
+            if ahead > _DRIFT:
+                late = round(max(time - len(chosen), 0) - 0.6) if time - len(chosen) > _DRIFT else 0
+                chosen += [max(index - 1, 0)] * late + [index] * (round(ahead) - late)
+            elif ahead >= -_DRIFT:
+                chosen.append(index)
+        chosen += [timeline.num_frames - 1] * (wanted - len(chosen))
+        return np.array(chosen[:wanted], dtype=np.int64).reshape(-1, 1)
 
 
 def _full_chunks(total: int) -> int:

@@ -129,5 +129,7 @@ TINY: dict[str, dict[str, Any]] = {
         "dtype": "float32",
     },
     "cvqa_models.branches.piq.Piq": {"measures": ["gmsd", "ssim"], "num_frames": 2},
+    "cvqa_models.branches.uvq.UvqContent": {"num_frames": 2, "height": 96, "width": 96, "shrink": 4},
+    "cvqa_models.branches.uvq.UvqDistortion": {"num_frames": 2, "height": 96, "width": 96, "shrink": 4},
     "cvqa_models.branches.ms_ssim.MsSsimFrames": {"num_frames": 2},
 }

@@ -31,7 +31,7 @@ def test_a_kind_is_what_the_model_says(capsys: pytest.CaptureFixture[str], tmp_p
     assert systems(json=tmp_path / "systems.json") == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "systems.json").read_text())}
     kinds = {name: row["kind"] for name, row in rows.items()}
-    image = {"hive", "iqa_llava", "koncept512", "linearity", "rankiqa"}
+    image = {"hive", "iqa_llava", "koncept512", "linearity", "rankiqa", "uvq"}
     video = {"compression_rq_vqa", "cover", "flagship", "tvqa", "vsfa"}
     assert {name for name in image | video if kinds[name] == "NR image"} == image
     assert {name for name in image | video if kinds[name] == "NR video"} == video

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import subprocess
+
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from cvqa_models.video.dense import EveryFrame, MotionChunks, MotionSteps
+from cvqa_models.video.dense import EveryFrame, MotionChunks, MotionSteps, OfficialSeconds
 from cvqa_models.video.frames import Timeline
 
 
@@ -51,8 +55,21 @@ def test_the_slip_shows_in_the_last_chunk_alone() -> None:
     assert official[32:, 0].tolist()[:3] == [64, 65, 66]
 
 
+@pytest.mark.parametrize("fps", [24, 25, 30, 50])
+@pytest.mark.parametrize("frames", [1, 31, 75, 150])
+def test_official_seconds_are_the_frames_that_ffmpeg_writes(fps: int, frames: int) -> None:
+    pictures = np.repeat(np.arange(frames, dtype=np.uint8), 64).tobytes()
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray"]
+    given = [*raw, "-s", "8x8", "-r", str(fps), "-i", "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *given, "-r", "1", *raw, "-"]
+    written = subprocess.run(command, input=pictures, capture_output=True, check=True).stdout[::64]
+    wanted = math.ceil(frames / fps)
+    rule = OfficialSeconds().indices(Timeline(frames, fps, tuple(i / fps for i in range(frames))), None)
+    assert rule[:, 0].tolist() == list(written)[:wanted]
+
+
 def test_keys_tell_rules_apart() -> None:
     rules = [EveryFrame(8), EveryFrame(9), EveryFrame(8, "official"), MotionChunks(5), MotionChunks(6)]
-    rules += [MotionChunks(5, "official"), MotionSteps(), MotionSteps("official")]
+    rules += [MotionChunks(5, "official"), MotionSteps(), MotionSteps("official"), OfficialSeconds()]
     assert len({rule.key for rule in rules}) == len(rules)
     assert not any(rule.random for rule in rules)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json as jsonlib
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from cvqa_models.commands.ensemble_rows import with_ensemble
 from cvqa_models.commands.evaluation_output import ALL, BASELINE, Evaluation, Row, payload_of, show
 from cvqa_models.commands.extra_measures import extra_measures
 from cvqa_models.commands.score_rows import ScoreRows, from_predictions, from_table
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.manifest import read_table
-from cvqa_models.data.submission import write_predictions
 from cvqa_models.metrics.bootstrap import difference, draw_references, interval
-from cvqa_models.metrics.ensemble import combine, fit_weights
+from cvqa_models.metrics.direction import is_lower_better
 from cvqa_models.metrics.group_score import (
     METRICS,
     Constant,
@@ -28,9 +30,8 @@ from cvqa_models.metrics.group_score import (
     pooled,
 )
 from cvqa_models.metrics.notebook import LEFT_OUT, notebook_score, with_library_rounding
-from cvqa_models.types import Prediction
 
-ENSEMBLE = "ensemble"
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -51,15 +52,20 @@ def evaluate(
     out: Path | None = None,
     ladder: bool = False,
     pairs: Path | None = None,
+    lower_is_better: list[str] | None = None,
     json: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate scores inside every (reference, preset) group, pooled by Fisher's z as the challenge does.
 
+    The challenge takes absolute values, which do not tell a model from its reverse: so the signed result stands beside
+    them, every group whose order is against the subjective scores is named, and intervals and differences are signed.
+
     Args:
         scores: Label table, a manifest or CVQAD's own columns; left out, the labels are those in `table`.
-        predictions: CSV files with `video_id,score`; several are compared with the first over the same resamples.
-        table: CSV with one column per metric, each of which is evaluated; a metric that falls with quality is turned
-            round.
+        predictions: CSV files with `video_id,score`, larger is better; several are compared with the first over the
+            same resamples.
+        table: CSV with one column per metric, each of which is evaluated. Known measures of which lower is better, such
+            as LPIPS or NIQE, are turned round by their name; see `lower_is_better`.
         as_notebook: The organisers' exact numbers: their 34 references, their rounding, their (too narrow) interval.
         min_srocc: Fewest videos with which a group counts for SROCC.
         min_plcc: Fewest videos with which a group counts for PLCC.
@@ -73,19 +79,20 @@ def evaluate(
         out: Write the ensemble's scores here, as `video_id,score`.
         ladder: Add the share of bitrate steps in the right order and the agreement of bitrates at equal quality.
         pairs: CSV with columns first, second, winner (1 or 2) and, if any, kind: adds the accuracy on these pairs.
+        lower_is_better: Further columns of the table, or predictions by the name of their file, that are turned round.
         json: Write everything here.
 
     Returns:
         What `json` holds.
     """
     thresholds = Thresholds(min_srocc, min_plcc, min_krocc)
-    rows = _read(scores, predictions, table)
+    rows = _read(scores, predictions, table, lower_is_better or [])
     if as_notebook:
         rows = rows.select([record.group.split("/")[0] not in LEFT_OUT for record in rows.records])
         if not rows.records:
             raise ValueError(f"The organisers' pool leaves no video: they drop {', '.join(LEFT_OUT)}.")
     if ensemble or weights or fit or out:
-        rows = _with_ensemble(rows, weights, fit, out)
+        rows = with_ensemble(rows, weights, fit, out)
     chosen = rows.names
     if BASELINE not in rows.names and not np.isnan(rows.bitrate).any():
         rows = rows.with_column(BASELINE, rows.bitrate)
@@ -94,59 +101,33 @@ def evaluate(
     )
     if table is not None:
         result = Evaluation(result.rows, {})
-    for name, extra in extra_measures(rows, ladder, pairs, metrics=table is not None).items():
+    for name, extra in extra_measures(rows, ladder, pairs).items():
         result.rows[name].extra.update(extra)
-    show(result, ranked=table is not None)
     payload = payload_of(result, flat=table is None and len(chosen) == 1)
+    if rows.left_out:
+        payload["left_out"] = list(rows.left_out)
     if json is not None:
         write_text(json, jsonlib.dumps(payload, indent=1) + "\n")
+    show(result, ranked=table is not None)
+    for fault in rows.left_out:
+        log.warning("left out: %s.", fault)
     return payload
 
 
-def _read(scores: Path | None, predictions: list[Path] | None, table: Path | None) -> ScoreRows:
+def _read(
+    scores: Path | None, predictions: list[Path] | None, table: Path | None, lower_is_better: list[str]
+) -> ScoreRows:
     if bool(predictions) == bool(table):
         raise ValueError("Give either `--predictions` or `--table`: what is to be evaluated.")
     labels = scores or table
     if labels is None:
         raise ValueError("`--scores` is missing; give the label table that the predictions belong to.")
     records = read_table(labels)
-    return from_predictions(records, predictions) if predictions else from_table(records, table or labels)
-
-
-def _with_ensemble(rows: ScoreRows, weights: Path | None, fit: Path | None, out: Path | None) -> ScoreRows:
-    if len(rows.names) < 2:
-        raise ValueError(f"An ensemble needs at least 2 predictions; there is only {rows.names}.")
-    if weights is not None and fit is not None:
-        raise ValueError("`--weights` and `--fit` exclude each other: read weights, or fit and write them.")
-    share: list[float] | None = None
-    if weights is not None:
-        share = _read_weights(weights, rows.names)
-    if fit is not None:
-        share = fit_weights(rows.group, rows.mos, rows.scores).tolist()
-        write_text(fit, jsonlib.dumps(dict(zip(rows.names, share, strict=True)), indent=1) + "\n")
-    average = combine(rows.group, rows.scores, share)
-    if out is not None:
-        pairs = zip(rows.records, average.tolist(), strict=True)
-        write_predictions(out, [Prediction(record.video_id, record.group, score) for record, score in pairs])
-    return rows.with_column(ENSEMBLE, average)
-
-
-def _read_weights(path: Path, names: list[str]) -> list[float]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no weights file '{path}'; write one with `--fit {path}` on validation scores."
-        )
-    try:
-        content = jsonlib.loads(path.read_text(encoding="utf-8"))
-        share = {str(name): float(weight) for name, weight in content.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"'{path}' is no JSON object of file name -> weight ({error}).") from error
-    if set(share) != set(names):
-        raise ValueError(
-            f"'{path}' has weights for {sorted(share)}; expected exactly {sorted(names)}, the names of "
-            "the prediction files."
-        )
-    return [share[name] for name in names]
+    if predictions:
+        return from_predictions(records, predictions).with_turned(lower_is_better)
+    rows = from_table(records, table or labels)
+    known = [name for name in rows.names if is_lower_better(name)]
+    return rows.with_turned([*known, *lower_is_better])
 
 
 def evaluate_rows(
@@ -161,15 +142,15 @@ def evaluate_rows(
     z, weight = fisher_z(groups, thresholds, constant)
     values = pooled(z, weight)
     _check_sizes(groups, thresholds)
-    records = group_scores(groups, values)
+    records = group_scores(groups, values, weight)
     reference = _reference_of_groups(rows, groups.names)
     if not bootstrap or reference is None:
-        return Evaluation({n: Row(s, {}, {}) for n, s in zip(rows.names, records, strict=True)}, {})
+        return Evaluation({n: Row(s, n in rows.turned, {}, {}) for n, s in zip(rows.names, records, strict=True)}, {})
     drawn = pooled(z, weight, draw_references(reference, bootstrap, seed))
     evaluated = {}
     for column, name in enumerate(rows.names):
         ci = {metric: interval(drawn[index, :, column]) for index, metric in enumerate(ALL)}
-        evaluated[name] = Row(records[column], ci, {})
+        evaluated[name] = Row(records[column], name in rows.turned, ci, {})
     paired = {
         name: difference(records[k].result, records[0].result, drawn[-1, :, k], drawn[-1, :, 0])
         for k, name in enumerate(rows.names)
@@ -181,14 +162,18 @@ def evaluate_rows(
 def _as_notebook(rows: ScoreRows, thresholds: Thresholds) -> Evaluation:
     """Return the organisers' numbers."""
     labelled = rows.select((~np.isnan(rows.mos)).tolist())
-    groups = group_table(labelled.group, labelled.mos, labelled.scores)
+    # A library rounds a falling order in another way than a rising one, so the arithmetic sees columns as they were.
+    scores = labelled.scores * rows.direction
+    groups = group_table(labelled.group, labelled.mos, scores)
     _check_sizes(groups, thresholds)
-    groups = with_library_rounding(groups, labelled.group, labelled.mos, labelled.scores)
-    values, ends = notebook_score(groups, thresholds)
+    groups = with_library_rounding(groups, labelled.group, labelled.mos, scores)
+    values, weight, ends = notebook_score(groups, thresholds)
+    groups = replace(groups, values=groups.values * rows.direction)
+    records = group_scores(groups, values * rows.direction, weight)
     evaluated = {}
-    for column, (name, score) in enumerate(zip(rows.names, group_scores(groups, values), strict=True)):
+    for column, (name, score) in enumerate(zip(rows.names, records, strict=True)):
         ci = {m: (float(ends[0, i, column]), float(ends[1, i, column])) for i, m in enumerate(METRICS)}
-        evaluated[name] = Row(score, ci, {})
+        evaluated[name] = Row(score, name in rows.turned, ci, {})
     return Evaluation(evaluated, {})
 
 

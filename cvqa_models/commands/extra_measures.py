@@ -9,20 +9,17 @@ import numpy as np
 from cvqa_models.commands.score_rows import ScoreRows
 from cvqa_models.csv_table import numbers, read_csv
 from cvqa_models.metrics.correlation import Floats, coefficients
-from cvqa_models.metrics.group_score import SMALLEST_GROUP, Thresholds, fisher_z, group_table
 from cvqa_models.metrics.ladder import ladder_order, rate_errors
 from cvqa_models.metrics.pairs import pair_accuracy
 
 
-def extra_measures(rows: ScoreRows, ladder: bool, pairs: Path | None, *, metrics: bool) -> dict[str, dict[str, float]]:
+def extra_measures(rows: ScoreRows, ladder: bool, pairs: Path | None) -> dict[str, dict[str, float]]:
     """Return column -> measure -> value.
 
     Args:
-        rows: Evaluated columns.
+        rows: Evaluated columns, larger is better.
         ladder: Whether to measure bitrate ladders.
         pairs: CSV with columns first, second, winner and, if any, kind.
-        metrics: Whether the columns are metrics, of which some are better when lower: those that fall with `mos` inside
-            groups are turned round. Predictions are taken as they are, since larger is better by their definition.
 
     Raises:
         FileNotFoundError: If there is no such pair file.
@@ -32,21 +29,13 @@ def extra_measures(rows: ScoreRows, ladder: bool, pairs: Path | None, *, metrics
     listed = _read_pairs(pairs) if pairs is not None else {}
     if ladder and np.isnan(rows.bitrate).all():
         raise ValueError("`--ladder` needs bitrates; the label table has none.")
-    scores = rows.scores * _direction(rows) if metrics else rows.scores
     for column, name in enumerate(rows.names):
-        score = scores[:, column]
+        score = rows.scores[:, column]
         if ladder:
             extras[name].update(_ladder_measures(rows, score))
         if listed:
             extras[name].update(_pair_measures(rows, score, listed))
     return extras
-
-
-def _direction(rows: ScoreRows) -> Floats:
-    """Return -1 for each column whose pooled SROCC inside groups is negative and 1 for the others, shape (K,)."""
-    table = group_table(rows.group, rows.mos, rows.scores)
-    z, weight = fisher_z(table, Thresholds(SMALLEST_GROUP, SMALLEST_GROUP, SMALLEST_GROUP), "zero")
-    return np.where((z[0] * weight[0]).sum(0) < 0, -1.0, 1.0)
 
 
 def _ladder_measures(rows: ScoreRows, score: Floats) -> dict[str, float]:

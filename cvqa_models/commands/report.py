@@ -33,8 +33,8 @@ def report(
     frame = join(read_table(scores), read_predictions(predictions or run / "predictions.csv"))
     logs = [pd.read_csv(path) for path in sorted(run.glob("logs*/metrics.csv"))]
     page = write_report(run, frame, pd.concat(logs) if logs else None, note)
-    Console().print(f"report: {page}", soft_wrap=True)
     if json is not None:
         pictures = [str(path) for path in sorted(run.glob("*.png"))]
         write_text(json, json_format.dumps({"report": str(page), "pictures": pictures}, indent=1) + "\n")
+    Console().print(f"report: {page}", soft_wrap=True)
     return page

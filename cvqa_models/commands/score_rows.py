@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,16 @@ class ScoreRows:
     Attributes:
         records: Labelled videos and those without a label, N in all.
         names: Name of each column.
-        scores: Shape (N, K).
+        scores: Larger is better, shape (N, K).
+        turned: Columns of which lower is better, and which are therefore negated here.
+        left_out: What is wrong with each column that the file has but that cannot be evaluated, in one sentence each.
     """
 
     records: Sequence[VideoRecord]
     names: list[str]
     scores: Floats
+    turned: frozenset[str] = frozenset()
+    left_out: tuple[str, ...] = ()
 
     @property
     def group(self) -> list[str]:
@@ -56,11 +60,32 @@ class ScoreRows:
     def select(self, keep: Sequence[bool]) -> ScoreRows:
         """Return the rows where `keep` is true."""
         chosen = np.asarray(keep, dtype=bool)
-        return ScoreRows([r for r, k in zip(self.records, chosen, strict=True) if k], self.names, self.scores[chosen])
+        records = [record for record, kept in zip(self.records, chosen, strict=True) if kept]
+        return replace(self, records=records, scores=self.scores[chosen])
 
     def with_column(self, name: str, score: Floats) -> ScoreRows:
         """Return the same videos with one column more."""
-        return ScoreRows(self.records, [*self.names, name], np.column_stack([self.scores, score]))
+        return replace(self, names=[*self.names, name], scores=np.column_stack([self.scores, score]))
+
+    @property
+    def direction(self) -> Floats:
+        """Return -1 for each column that was turned and 1 for the others, shape (K,)."""
+        return np.array([-1.0 if name in self.turned else 1.0 for name in self.names])
+
+    def with_turned(self, names: Collection[str]) -> ScoreRows:
+        """Return the rows with these columns negated, so that larger is better in all.
+
+        Raises:
+            ValueError: If there is no such column.
+        """
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            raise ValueError(
+                f"`--lower_is_better` names {near_misses(unknown, self.names)}, which is not evaluated; expected some "
+                f"of {', '.join(self.names[:8])}."
+            )
+        turned = replace(self, turned=frozenset(names))
+        return replace(turned, scores=self.scores * turned.direction)
 
 
 def from_predictions(records: Sequence[VideoRecord], files: Sequence[Path]) -> ScoreRows:
@@ -88,12 +113,12 @@ def from_predictions(records: Sequence[VideoRecord], files: Sequence[Path]) -> S
 def from_table(records: Sequence[VideoRecord], path: Path) -> ScoreRows:
     """Return every metric column of a wide table, keyed by `video_id` or by CVQAD's four columns.
 
-    Columns of labels are left out, and so are columns in which no cell is a number.
+    Columns of labels are left out, and so are columns in which no cell is a number. A column in which some cells are no
+    finite numbers is left out too, and named: it would be compared with the others on other videos.
 
     Raises:
         FileNotFoundError: If the file is not there.
-        ValueError: If it has no key or no metric column, a metric cell is not a finite number, or its videos are not
-            those of `records`.
+        ValueError: If it has no key, no metric column that is whole, or its videos are not those of `records`.
     """
     table = read_csv(path)
     if "video_id" not in table and not set(KEYS) <= set(table):
@@ -102,13 +127,20 @@ def from_table(records: Sequence[VideoRecord], path: Path) -> ScoreRows:
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
         raise ValueError(f"'{path}': {twice[0]!r} stands twice; keep one row per video.")
-    columns = {}
+    columns, faults = {}, []
     for name in table.columns:
-        if name not in LABEL_COLUMNS and any(map(_is_number, table[name].tolist())):
+        if name in LABEL_COLUMNS or not any(map(_is_number, table[name].tolist())):
+            continue
+        try:
             columns[name] = (str(path), dict(zip(ids, numbers(table, name, path), strict=True)))
+        except ValueError as error:
+            faults.append(str(error).removesuffix("."))
     if not columns:
-        raise ValueError(f"'{path}' has no column of numbers besides the labels; expected one column per metric.")
-    return _matched(records, columns)
+        whole = f" that is whole: {faults[0]}" if faults else ""
+        raise ValueError(
+            f"'{path}' has no column of numbers besides the labels{whole}; expected one column per metric."
+        )
+    return replace(_matched(records, columns), left_out=tuple(faults))
 
 
 def _matched(records: Sequence[VideoRecord], columns: Mapping[str, tuple[str, Mapping[str, float]]]) -> ScoreRows:

@@ -52,11 +52,26 @@ def combine(group: Sequence[str], scores: Floats, weights: Sequence[float] | Non
     return average
 
 
+def agreement(group: Sequence[str], scores: Floats) -> Floats:
+    """Return the correlation inside groups of each model with each other, shape (K, K); NaN for a constant one.
+
+    Args:
+        group: Group name per video.
+        scores: Scores of K models, shape (N, K).
+    """
+    columns = standardise(group, scores)
+    products = columns.T @ columns
+    length = np.sqrt(np.diag(products))
+    size = np.outer(length, length)
+    correlation: Floats = np.divide(products, size, out=np.full_like(products, np.nan), where=size > 0)
+    return correlation
+
+
 def fit_weights(group: Sequence[str], mos: Floats, scores: Floats) -> Floats:
     """Return weights of K models that add up to 1, to be fitted on validation videos.
 
     Non-negative least squares of the standardised subjective scores on the standardised models' scores (ours): no
-    model gets a negative weight, and a model that adds nothing gets 0.
+    model gets a negative weight, and a model that adds nothing or has a reversed order gets 0.
 
     Args:
         group: Group name per video.

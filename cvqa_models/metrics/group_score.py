@@ -1,8 +1,9 @@
 """The challenge's evaluation: correlations inside each group, pooled over the groups by Fisher's z.
 
 Scores of different references do not compare, so each (reference, preset) group is scored by itself; the pooled value
-is |tanh(sum(n z) / sum(n))| with z = arctanh(r) of every group that has enough videos. The three pooled values average
-to the ranking number, `result`.
+is tanh(sum(n z) / sum(n)) with z = arctanh(r) of every group that has enough videos. The three pooled values average
+to `result`. The organisers publish absolute values, which `GroupScore.official` holds; whatever chooses a model goes by
+the signed ones, since a reversed model is a bad one.
 """
 
 from __future__ import annotations
@@ -58,15 +59,28 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
+class Official:
+    """The organisers' figures: absolute values of the three pooled coefficients, in [0, 1], and their mean."""
+
+    srocc: float
+    plcc: float
+    krocc: float
+    result: float
+
+
+@dataclass(frozen=True)
 class GroupScore:
     """The pooled evaluation of one column of scores.
 
     Attributes:
-        srocc: Pooled Spearman coefficient in [0, 1]; NaN if no group is large enough. So are `plcc` and `krocc`.
+        srocc: Pooled Spearman coefficient with its sign, in [-1, 1]; NaN if no group is large enough. So are `plcc` and
+            `krocc`.
         result: Mean of the three.
         videos: Number of labelled videos.
         groups: Every group in order of its name.
         unscored: Groups in which this column is constant, so that it ranks nothing there.
+        counted: Groups that count for at least one coefficient.
+        against: Those of `counted` in which a coefficient that counts is negative.
     """
 
     srocc: float
@@ -76,6 +90,14 @@ class GroupScore:
     videos: int
     groups: list[GroupRow]
     unscored: list[str]
+    counted: list[str]
+    against: list[str]
+
+    @property
+    def official(self) -> Official:
+        """Return the organisers' figures, which do not show a reversed order."""
+        srocc, plcc, krocc = abs(self.srocc), abs(self.plcc), abs(self.krocc)
+        return Official(srocc, plcc, krocc, (srocc + plcc + krocc) / 3)
 
 
 @dataclass(frozen=True)
@@ -103,12 +125,12 @@ def evaluate(
     thresholds: Thresholds | None = None,
     constant: Constant = "zero",
 ) -> GroupScore:
-    """Return the challenge's evaluation of one column of scores.
+    """Return the challenge's evaluation of one column of scores, with signs.
 
     Args:
         group: Name of the comparison group of each video.
         mos: Subjective scores; a video with NaN is left out.
-        score: Predicted scores; their direction does not matter, since the pooled value is absolute.
+        score: Predicted scores, larger is better.
         thresholds: Fewest videos with which a group counts; None for the organisers' 15, 6 and 6.
         constant: Whether a group with constant scores counts as 0 or is left out.
 
@@ -117,7 +139,7 @@ def evaluate(
     """
     table = group_table(group, np.asarray(mos, np.float64), np.asarray(score, np.float64)[:, None])
     z, weight = fisher_z(table, thresholds or Thresholds(), constant)
-    return group_scores(table, pooled(z, weight))[0]
+    return group_scores(table, pooled(z, weight), weight)[0]
 
 
 def group_table(group: Sequence[str], mos: Floats, scores: Floats) -> GroupTable:
@@ -168,7 +190,7 @@ def fisher_z(table: GroupTable, thresholds: Thresholds, constant: Constant) -> t
 
 
 def pooled(z: Floats, weight: Floats, draws: Floats | None = None) -> Floats:
-    """Return the pooled SROCC, PLCC, KROCC and their mean, in [0, 1]; NaN where no group counts.
+    """Return the pooled SROCC, PLCC, KROCC and their mean, in [-1, 1]; NaN where no group counts.
 
     Args:
         z: Fisher's z, shape (3, G, K).
@@ -181,13 +203,25 @@ def pooled(z: Floats, weight: Floats, draws: Floats | None = None) -> Floats:
     draws = np.ones((1, z.shape[1])) if draws is None else draws
     total = draws @ weight
     mean = np.divide(draws @ (weight * z), total, out=np.full_like(total, np.nan), where=total != 0)
-    value = np.abs(np.tanh(mean))
-    value[np.abs(value - CAP) < ROUNDING] = 1  # all groups perfect: the organisers' rule undoes their cap
+    value = uncapped(np.tanh(mean))
     return np.concatenate([value, value.mean(0, keepdims=True)])
 
 
-def group_scores(table: GroupTable, values: Floats) -> list[GroupScore]:
-    """Return one record per column from the pooled values, shape (4, 1, K)."""
+def uncapped(value: Floats) -> Floats:
+    """Return pooled values with 1 or -1 where all groups are perfect: the organisers' rule undoes their cap."""
+    return np.where(np.abs(np.abs(value) - CAP) < ROUNDING, np.sign(value), value)
+
+
+def group_scores(table: GroupTable, values: Floats, weight: Floats) -> list[GroupScore]:
+    """Return one record per column.
+
+    Args:
+        table: Coefficients of the groups.
+        values: Pooled values, shape (4, 1, K).
+        weight: Weight of each coefficient in them, shape (3, G, K) or (3, G, 1).
+    """
+    counts = np.broadcast_to(weight > 0, table.values.shape)
+    counted, against = (np.asarray(flags.any(0)) for flags in (counts, counts & (table.values < -ROUNDING)))
     records = []
     for column in range(values.shape[-1]):
         own = table.values[..., column]
@@ -196,7 +230,10 @@ def group_scores(table: GroupTable, values: Floats) -> list[GroupScore]:
             for index, (name, size) in enumerate(zip(table.names, table.sizes, strict=True))
         ]
         constant = table.rankable & np.isnan(own).all(0)
-        unscored = [name for name, flag in zip(table.names, constant, strict=True) if flag]
+        named = (
+            [name for name, flag in zip(table.names, flags, strict=True) if flag]
+            for flags in (constant, counted[:, column], against[:, column])
+        )
         srocc, plcc, krocc, result = (float(value) for value in values[:, 0, column])
-        records.append(GroupScore(srocc, plcc, krocc, result, int(table.sizes.sum()), rows, unscored))
+        records.append(GroupScore(srocc, plcc, krocc, result, int(table.sizes.sum()), rows, *named))
     return records

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cvqa_models.metrics.correlation import Floats
-from cvqa_models.metrics.group_score import CAP, METRICS, ROUNDING, GroupTable, Thresholds
+from cvqa_models.metrics.group_score import CAP, METRICS, ROUNDING, GroupTable, Thresholds, uncapped
 
 LEFT_OUT = ("blue-hair-ugc", "cover-song-2020")
 """References of CVQAD that the organisers' category "FULL DATASET" misspells or forgets."""
@@ -38,15 +38,16 @@ def with_library_rounding(table: GroupTable, group: Sequence[str], mos: Floats, 
     return GroupTable(table.names, table.sizes, values, table.rankable)
 
 
-def notebook_score(table: GroupTable, thresholds: Thresholds) -> tuple[Floats, Floats]:
-    """Return the pooled values and the organisers' 95 % intervals.
+def notebook_score(table: GroupTable, thresholds: Thresholds) -> tuple[Floats, Floats, Floats]:
+    """Return the pooled values with their signs, the weights of the groups, and the organisers' 95 % intervals.
 
-    The interval is |z| +- 1.96 standard errors with the number of videos as the sample size, each end clipped to
-    [0, arctanh(0.99999)]. It is 5 to 6 times too narrow; `bootstrap` has an honest one.
+    The interval is that of the absolute value, which they publish: |z| +- 1.96 standard errors with the number of
+    videos as the sample size, each end clipped to [0, arctanh(0.99999)]. It is 5 to 6 times too narrow; `bootstrap` has
+    an honest one.
 
     Returns:
-        Pooled SROCC, PLCC, KROCC and their mean, shape (4, 1, K), and low and high ends of the first three, shape
-        (2, 3, K).
+        Pooled SROCC, PLCC, KROCC and their mean, shape (4, 1, K), weights, shape (3, G, 1), and low and high ends of
+        the first three, shape (2, 3, K).
     """
     least = np.array([getattr(thresholds, name) for name in METRICS])[:, None]
     weight = np.where(table.sizes >= least, table.sizes, 0)[..., None]
@@ -56,8 +57,7 @@ def notebook_score(table: GroupTable, thresholds: Thresholds) -> tuple[Floats, F
     z = np.where(weight > 0, z, 0)  # a group below the threshold may be undefined; weight 0 alone would keep its NaN
     total = weight.sum(1)
     mean = (weight * z).sum(1) / total
-    value = np.abs(np.tanh(mean))
-    value[np.abs(value - CAP) < ROUNDING] = 1
+    value = uncapped(np.tanh(mean))
     error = np.sqrt((weight * (z - mean[:, None]) ** 2).sum(1) / total / (total - 1))
     ends = np.clip(np.abs(mean) + 1.96 * np.stack([-error, error]), 0, np.arctanh(0.99999))
-    return np.concatenate([value, value.mean(0, keepdims=True)])[:, None], np.tanh(ends)
+    return np.concatenate([value, value.mean(0, keepdims=True)])[:, None], weight, np.tanh(ends)

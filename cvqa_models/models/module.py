@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -22,6 +24,8 @@ from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.metrics.accumulate import GroupAccumulator
 from cvqa_models.types import Batch, Demand, Prediction
 from cvqa_models.weights import digest
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -191,8 +195,26 @@ class QualityModule(pl.LightningModule, ABC):
             )
         for name in ("srocc", "plcc", "krocc", "result"):
             value = getattr(result, name)
-            # A model that has no ranking yet scores 0, not NaN, which would stop early stopping for good.
+            # A model that has no ranking yet scores 0, not NaN, which would stop early stopping for good. A reversed
+            # one is below that: the sign stays, so that it is never the best.
             self.log(f"{stage}/{name}", 0.0 if math.isnan(value) else value, prog_bar=name == "result", batch_size=1)
+        if self.trainer.state.fn != "fit":
+            self._tell_if_reversed(f"{stage}/result", result.result)
+
+    def on_train_end(self) -> None:
+        """Say it where even the best checkpoint of a run is reversed; single epochs of a young model may well be."""
+        for keeper in self.trainer.checkpoint_callbacks:
+            if isinstance(keeper, ModelCheckpoint) and keeper.mode == "max" and keeper.best_model_score is not None:
+                self._tell_if_reversed(f"the best {keeper.monitor}", float(keeper.best_model_score))
+
+    def _tell_if_reversed(self, name: str, value: float) -> None:
+        if value < 0 and self.trainer.is_global_zero:
+            log.warning(
+                "%s is %.4f: the model orders videos against their scores; see if `higher_is_better` fits the labels, "
+                "and if the model has learnt anything.",
+                name,
+                value,
+            )
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
         if not len(batch):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from cvqa_models.data.atomic import write_bytes, write_text
 from cvqa_models.metrics.group_score import evaluate
 from cvqa_models.report.plots import png, prediction_against_score, training_curves
+from cvqa_models.report.signs import sign_notes
 from cvqa_models.report.tables import class_table, group_table
 
 STYLE = """
@@ -19,7 +20,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd }
 th { text-align: left; background: #f5f5f5 } td { font-variant-numeric: tabular-nums }
 td + td, th + th { text-align: right !important } img { max-width: 100% }
-.note { color: #555 }
+.note { color: #555 } .warning { color: #b00020; font-weight: bold }
 """
 
 
@@ -34,11 +35,12 @@ def write_report(run: Path, frame: pd.DataFrame, log: pd.DataFrame | None, note:
     """
     run.mkdir(parents=True, exist_ok=True)
     score = evaluate(frame["group"].tolist(), frame["mos"].to_numpy(), frame["score"].to_numpy())
-    summary = pd.DataFrame([{c: getattr(score, c) for c in ("srocc", "plcc", "krocc", "result")}])
+    summary = pd.DataFrame([{**vars(score.official), "signed result": score.result}])
+    notes = "".join(f"<p class=warning>{escape(sentence)}</p>" for sentence in sign_notes("predictions", score))
     parts = [
         f"<h1>{escape(run.name)}</h1><p class=note>{escape(note)}</p>",
         f"<p>{len(frame)} videos, {frame['group'].nunique()} groups, {frame['reference'].nunique()} references.</p>",
-        "<h2>Group score</h2>" + _table(summary),
+        "<h2>Group score</h2>" + _table(summary) + notes,
         "<h2>Prediction against score, per group</h2>"
         + _image(prediction_against_score(frame), run / "predictions.png"),
     ]

@@ -1,4 +1,4 @@
-"""Tables of a report: predictions beside labels, and the official score of groups, codecs and bitrate classes."""
+"""Tables of a report: predictions beside labels, and the score of groups, codecs and bitrate classes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def group_table(score: GroupScore) -> pd.DataFrame:
 
 
 def class_table(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return the group score inside each value of `column`, groups of at least three videos counted."""
+    """Return the group score inside each value of `column`, with its sign, groups of at least three videos counted."""
     rows = []
     there = set(frame[column])
     for value in [one for one in CLASSES if one in there] if column == BITRATE_CLASS else sorted(there):

@@ -96,7 +96,8 @@ def test_group_values_equal_scipys(ours, name) -> None:
     for row in ours[name]["groups"]:
         x, y = groups[row["group"]][name], groups[row["group"]]["subjective_score"]
         assert row["n"] == len(x)
-        truth = [stats.spearmanr(x, y)[0], stats.pearsonr(x, y)[0], stats.kendalltau(x, y)[0]]
+        sign = -1 if name == "FR DISTS" else 1  # a distance, so that its column is turned round
+        truth = [sign * routine(x, y)[0] for routine in (stats.spearmanr, stats.pearsonr, stats.kendalltau)]
         found = [math.nan if row[key] is None else row[key] for key in ("srocc", "plcc", "krocc")]
         np.testing.assert_allclose(found, truth, atol=1e-9)
 
@@ -120,6 +121,22 @@ def test_interval_over_references_is_the_honest_width(ours) -> None:
 
 def test_constant_groups_are_named(ours) -> None:
     assert ours["FR AHIQ"]["unscored"] == ["gamming-2020/fast", "gamming-2020/offline"]
+
+
+def test_known_distances_are_turned_and_unknown_ones_said_to_be_reversed(ours) -> None:
+    """The measures of the table that fall with quality: by their name where it is known, never by the data."""
+    distances = {
+        *(
+            f"FR {name}"
+            for name in ("NLPD", "MS-GMSD", "GMSD", "MDSI", "PieAPP", "DISTS", "A-DISTS", "LPIPS", "STLPIPS")
+        ),
+        *("FR LPIPS VGG", "FR LPIPS AlexNet", "FR Y-VQM", "NR NIQE", "NR Y-NIQE", "NR BRISQUE"),
+    }
+    assert {name for name, row in ours.items() if row["turned"]} == distances
+    reversed_ = {name for name, row in ours.items() if row["signed"]["srocc"] < 0}
+    assert reversed_ == {"FR MR-Perceptual", "NR RankIQA", "FR CVRKD", "NR MEON"}
+    assert ours["NR MEON"]["signed"]["srocc"] == pytest.approx(-ours["NR MEON"]["srocc"])
+    assert len(ours["NR RankIQA"]["against"]) == 57
 
 
 def test_ladders_of_human_scores(tmp_path) -> None:

@@ -128,6 +128,86 @@ def test_table_scores_every_column_of_numbers(tmp_path) -> None:
     assert (
         found["up"]["result"] == found["down"]["result"] == pytest.approx(group_evaluate(GROUPS, MOS, noisy(1)).result)
     )
+    assert found["up"]["signed"]["result"] == -found["down"]["signed"]["result"] == found["up"]["result"]
+
+
+def test_a_reversed_model_keeps_its_official_figures_and_is_said_to_be_reversed(labels, predict, capsys) -> None:
+    scores = noisy(1)
+    scores[:36] = -scores[:36]  # city and river, not forest
+    found = evaluate(labels, predictions=[predict(-MOS, "minus"), predict(scores, "mixed"), predict()])["rows"]
+    expected = group_evaluate(GROUPS, MOS, scores)
+    assert found["minus"]["result"] == 1
+    assert found["minus"]["signed"] == dict.fromkeys(("srocc", "plcc", "krocc", "result"), -1)
+    assert found["minus"]["ci"]["result"] == [-1, -1]
+    assert found["mixed"]["srocc"] == -found["mixed"]["signed"]["srocc"] == pytest.approx(-expected.srocc)
+    assert found["mixed"]["against"] == ["city/fast", "river/fast"]
+    low, high = found["mixed"]["ci"]["result"]
+    assert low < found["mixed"]["signed"]["result"] < high
+    assert found["model"]["against"] == []
+    shown = capsys.readouterr().out
+    assert "minus: REVERSED: pooled SROCC -1.0000, PLCC -1.0000, KROCC -1.0000." in shown
+    assert "minus: against the subjective scores in 3 of 3 groups" in shown
+    assert "mixed: against the subjective scores in 2 of 3 groups (lowest coefficient): city/fast (-0." in shown
+    assert "model: REVERSED" not in shown
+
+
+def test_differences_to_a_reversed_model_are_signed(labels, predict) -> None:
+    found = evaluate(labels, predictions=[predict(noisy(1), "good"), predict(-noisy(1), "minus")])
+    assert found["rows"]["good"]["result"] == pytest.approx(found["rows"]["minus"]["result"])
+    gap = found["differences"]["minus"]
+    assert gap["value"] == pytest.approx(-2 * found["rows"]["good"]["result"])
+    assert gap["low"] < gap["value"] < gap["high"] < 0
+
+
+def test_an_ensemble_of_opposite_orders_is_said_to_cancel(labels, predict, caplog) -> None:
+    files = [predict(noisy(1, 0.3), "one"), predict(-noisy(2, 0.3), "minus"), predict(noisy(3, 0.3), "two")]
+    evaluate(labels, predictions=files, ensemble=True)
+    said = [line for line in caplog.messages if "ensemble" in line]
+    assert [line.partition(" order videos in opposite ways (correlation -0.9")[0] for line in said] == [
+        "ensemble: one and minus",
+        "ensemble: minus and two",
+    ]
+    caplog.clear()
+    turned = evaluate(labels, predictions=files, ensemble=True, lower_is_better=["minus"])["rows"]
+    assert not caplog.messages
+    expected = combine(GROUPS, np.stack([noisy(1, 0.3), noisy(2, 0.3), noisy(3, 0.3)], axis=1))
+    assert turned["ensemble"]["signed"]["result"] == pytest.approx(group_evaluate(GROUPS, MOS, expected).result)
+    assert turned["minus"]["turned"]
+
+
+def test_a_reversed_member_gets_no_weight(tmp_path, labels, predict, caplog) -> None:
+    files = [predict(noisy(1, 0.3), "one"), predict(-noisy(2, 0.1), "minus")]
+    evaluate(labels, predictions=files, fit=tmp_path / "weights.json")
+    assert json.loads((tmp_path / "weights.json").read_text()) == {"one": 1, "minus": 0}
+    assert "ensemble: minus got weight 0" in caplog.text
+
+
+def test_lower_is_better_must_name_a_column(labels, predict) -> None:
+    with pytest.raises(
+        ValueError, match=r"`--lower_is_better` names 'modle' \(near: 'model'\), which is not evaluated"
+    ):
+        evaluate(labels, predictions=[predict()], lower_is_better=["modle"])
+
+
+def test_an_empty_cell_costs_its_column_and_not_the_table(tmp_path, labels, caplog) -> None:
+    rows = [[name, value, value] for name, value in zip(IDS, noisy(1).tolist(), strict=True)]
+    rows[3][1] = ""
+    table = write(tmp_path / "t.csv", ["video_id", "hole", "whole"], rows)
+    found = evaluate(labels, table=table, json=tmp_path / "out.json")
+    assert list(found["rows"]) == ["whole", "bitrate_kbps"]
+    assert found["left_out"] == [f"'{table}' row 4: `hole` is '', expected a finite number"]
+    assert json.loads((tmp_path / "out.json").read_text()) == found
+    assert caplog.messages[-1] == f"left out: {found['left_out'][0]}."
+
+
+def test_json_is_there_though_the_table_cannot_be_printed(tmp_path, labels, predict, monkeypatch) -> None:
+    def broken(*words: object, **options: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("cvqa_models.commands.evaluation_output.Console.print", broken)
+    with pytest.raises(BrokenPipeError):
+        evaluate(labels, predictions=[predict()], json=tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text())["videos"] == 54
 
 
 def test_a_constant_group_is_named(labels, predict, capsys) -> None:
@@ -205,16 +285,21 @@ def test_wrong_predictions_stay_wrong_on_ladders(labels, predict) -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_metrics_are_turned_to_rise_with_mos_and_not_with_bitrate(tmp_path, sign) -> None:
-    """With `sign` -1 people prefer low bitrates, so a good metric is wrong about nearly every step of a ladder."""
+def test_metrics_are_turned_by_what_they_are_and_not_by_the_data(tmp_path, sign) -> None:
+    """With `sign` -1 people prefer what the metrics do not: nothing is turned any other way for that."""
     columns = zip(VIDEOS, (sign * MOS).tolist(), noisy(1, 0.1).tolist(), strict=True)
-    rows = [[*video, video[3], mos, metric, -metric] for video, mos, metric in columns]
-    header = [*KEYS, "real_bitrate", "subjective_score", "up", "down"]
-    found = evaluate(table=write(tmp_path / "metrics.csv", header, rows), ladder=True)["rows"]
-    assert found["up"]["ladder_order"] == found["down"]["ladder_order"]
-    assert found["up"]["rate_error_log2"] == found["down"]["rate_error_log2"]
-    right = np.mean(np.diff(noisy(1, 0.1).reshape(-1, 3), axis=1) > 0)
-    assert found["up"]["ladder_order"] == pytest.approx(right if sign == 1 else 1 - right)
+    rows = [[*video, video[3], mos, metric, -metric, -metric] for video, mos, metric in columns]
+    header = [*KEYS, "real_bitrate", "subjective_score", "up", "NR LPIPS-x", "unknown"]
+    table = write(tmp_path / "metrics.csv", header, rows)
+    for given in ([], ["unknown"]):
+        found = evaluate(table=table, ladder=True, lower_is_better=given)["rows"]
+        right = np.mean(np.diff(noisy(1, 0.1).reshape(-1, 3), axis=1) > 0)
+        for name, turned in (("up", False), ("NR LPIPS-x", True), ("unknown", bool(given))):
+            agrees = name != "unknown" or turned
+            assert found[name]["turned"] == turned
+            assert np.sign(found[name]["signed"]["result"]) == (sign if agrees else -sign)
+            assert found[name]["ladder_order"] == pytest.approx(right if agrees else 1 - right)
+            assert found[name]["result"] == pytest.approx(found["up"]["result"])
 
 
 def change_id(rows: Scores) -> None:
@@ -287,7 +372,7 @@ def test_bad_tables_are_refused(tmp_path, labels) -> None:
         evaluate(table=labels)
     with pytest.raises(ValueError, match="'a' stands twice"):
         evaluate(labels, table=write(tmp_path / "t.csv", ["video_id", "psnr"], [["a", 1], ["a", 2]]))
-    with pytest.raises(ValueError, match="row 2: `psnr` is 'n/a'"):
+    with pytest.raises(ValueError, match=r"no column of numbers .* that is whole: .* row 2: `psnr` is 'n/a'"):
         evaluate(labels, table=write(tmp_path / "t.csv", ["video_id", "psnr"], [["a", 1], ["b", "n/a"]]))
 
 

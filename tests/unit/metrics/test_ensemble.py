@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cvqa_models.metrics.ensemble import combine, fit_weights, standardise
+from cvqa_models.metrics.ensemble import agreement, combine, fit_weights, standardise
 from cvqa_models.metrics.group_score import evaluate
 
 RNG = np.random.default_rng(0)
@@ -53,6 +53,14 @@ def test_unlabelled_videos_do_not_take_part_in_the_fit() -> None:
     mos = MOS.copy()
     mos[:3] = np.nan
     np.testing.assert_allclose(fit_weights(GROUP, mos, scores), fit_weights(GROUP[3:], MOS[3:], scores[3:]))
+
+
+def test_agreement_is_the_correlation_of_standardised_scores() -> None:
+    scores = np.stack([MOS, MOS + RNG.normal(size=60), -MOS + RNG.normal(size=60), np.ones(60)], axis=1)
+    found = agreement(GROUP, scores)
+    np.testing.assert_allclose(found[:3, :3], np.corrcoef(standardise(GROUP, scores[:, :3]).T))
+    assert found[0, 2] < 0 < found[0, 1]
+    assert np.isnan(found[3]).all()
 
 
 def test_bad_input_is_refused() -> None:

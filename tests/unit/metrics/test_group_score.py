@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cvqa_models.metrics.group_score import Thresholds, evaluate
+from cvqa_models.metrics.group_score import Official, Thresholds, evaluate
 
 CAP = math.atanh(0.99)
 
@@ -38,10 +38,36 @@ def test_result_is_the_mean_of_the_three() -> None:
     assert [(row.group, row.n) for row in score.groups] == [("g0", 20), ("g1", 16)]
 
 
-def test_perfect_predictions_score_one_in_either_direction() -> None:
+def test_a_perfect_order_is_one_and_its_reverse_minus_one() -> None:
     group, mos, _ = draw([20, 16])
     assert evaluate(group, mos, 3 * mos + 1).result == 1
-    assert evaluate(group, mos, -mos).result == 1
+    found = evaluate(group, mos, -mos)
+    assert found.result == found.srocc == -1
+    assert found.official == Official(1, 1, 1, 1)
+    assert found.against == found.counted == ["g0", "g1"]
+
+
+def test_the_reverse_has_the_same_official_figures_and_the_opposite_signed_ones() -> None:
+    group, mos, score = draw([20, 16, 8, 5])
+    found, reverse = evaluate(group, mos, score), evaluate(group, mos, -score)
+    assert vars(reverse.official) == pytest.approx(vars(found.official))
+    for name in ("srocc", "plcc", "krocc", "result"):
+        assert getattr(reverse, name) == pytest.approx(-getattr(found, name))
+    assert found.counted == ["g0", "g1", "g2"]  # five videos count for nothing
+
+
+def test_groups_against_the_labels_are_named_where_they_count() -> None:
+    group, mos, _ = draw([20, 16, 8, 5])
+    score = np.r_[mos[:20], -mos[20:36], mos[36:44], -mos[44:]]
+    found = evaluate(group, mos, score)
+    assert found.against == ["g1"]
+    assert evaluate(group, mos, score, thresholds=Thresholds(5, 5, 5)).against == ["g1", "g3"]
+    # The mean of absolute values is not the absolute mean: here coefficients have different signs.
+    score = mos.copy()
+    score[:20] = -mos[:20]
+    mixed = evaluate(group, mos, score)
+    assert mixed.srocc < 0 < mixed.plcc + 1
+    assert mixed.official.result == pytest.approx((abs(mixed.srocc) + abs(mixed.plcc) + abs(mixed.krocc)) / 3)
 
 
 @pytest.mark.parametrize("n", [15, 17, 25, 27, 29])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from cvqa_models.metrics.group_score import Thresholds, evaluate
 from cvqa_models.models.crossval import Outcome, Plan, cross_validate
+from cvqa_models.models.many import Fit
 from cvqa_models.types import Batch
 from tests.unit.models.cached import model, planted
 
@@ -70,6 +72,25 @@ def test_the_choice_is_the_best_inner_result(batch: Batch, fold: np.ndarray) -> 
         run(batch, fold, Plan([decay], steps=32, every=32, thresholds=PLAN.thresholds)).inner for decay in PLAN.decays
     ]
     assert (free >= np.max(single, axis=0) - 1e-12).all()
+
+
+def test_a_reversed_model_is_neither_chosen_nor_reported_as_a_good_one(
+    batch: Batch, fold: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One decay gives minus the truth, the other a weak order: absolute values would choose the first."""
+    weak = batch.mos + 2 * torch.randn(len(batch), generator=torch.Generator().manual_seed(0))
+
+    def fits(fits: list[Fit], batch: Batch, *, steps: int, every: int) -> torch.Tensor:
+        return torch.stack([(weak if one.decay == 2.0 else -batch.mos).expand(steps // every, -1) for one in fits])
+
+    monkeypatch.setattr("cvqa_models.models.crossval.fit_many", fits)
+    found = run(batch, fold)
+    assert (found.decay == 2.0).all()
+    assert found.inner.min() > 0
+    assert 0 < found.results[-1].min() <= found.results[-1].max() < 0.6
+    reverse = run(batch, fold, Plan([0.1], steps=32, every=8, thresholds=PLAN.thresholds))
+    assert (reverse.results == -1).all()
+    assert (reverse.inner == -1).all()
 
 
 def test_a_fold_whose_others_have_no_large_group_is_refused_before_anything_is_fitted(

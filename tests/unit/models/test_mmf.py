@@ -124,6 +124,7 @@ def test_the_judge_is_the_official_evaluation() -> None:
     known = videos()
     predicted = known.mos + np.random.default_rng(1).normal(size=len(known.mos))
     assert Judge("result", known)(predicted) == evaluate(known.group, known.mos, predicted).result
+    assert Judge("result", known)(-known.mos) == -1, "a reversed bag is the worst, not the best"
     assert Judge("mse", known)(known.mos + 2) == pytest.approx(-4)
     # Where every group is small, the largest sets the threshold.
     small = videos(size=5)

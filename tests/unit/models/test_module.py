@@ -8,10 +8,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from einops import rearrange
+from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cvqa_models.branches.base import Branch
+from cvqa_models.cli import checkpoints
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.module import Recipe
 from cvqa_models.models.multibranch import MultiBranch
@@ -236,6 +238,39 @@ def test_small_groups_are_validated_and_said_once_not_to_be_official(
     assert len(said) == (videos < 30)  # two groups, which count officially from 15 videos on
     assert "srocc 6, plcc 6, krocc 6" in "".join(said) or videos == 36
     assert runner.callback_metrics["val/result"] > 0
+
+
+class Reversible(MultiBranch):
+    """Scores with what it knows of the truth, or with minus that in the epochs `reversed_in`."""
+
+    reversed_in: tuple[int, ...] = ()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        noise = torch.randn(len(batch), generator=torch.Generator().manual_seed(0))
+        sign = -1 if self.current_epoch in self.reversed_in else 1
+        truth = batch.mos if sign == -1 else batch.mos + noise
+        self._validation.update(batch.video_id, batch.group_name, batch.mos, sign * truth)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._test.update(batch.video_id, batch.group_name, batch.mos, -batch.mos)
+
+
+@pytest.mark.parametrize(("reversed_in", "best"), [((0, 2), 1), ((0, 1, 2), 0)])
+def test_minus_the_truth_is_negative_and_not_the_best(
+    reversed_in: tuple[int, ...], best: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Reversible({"moving": MeanColour()}, GroupLoss(), hidden=8)
+    model.reversed_in = reversed_in
+    keeper, stopper = checkpoints(tmp_path)[0], EarlyStopping("val/result", mode="max", patience=9)
+    runner = fit(model, tmp_path, epochs=3, batches=[make_batch(36, seed=1)], callbacks=[keeper, stopper])
+    assert Path(keeper.best_model_path).name.startswith(f"epoch{best:03d}")
+    assert runner.callback_metrics["val/result"] == -1
+    assert (stopper.best_score > 0) == (best == 1)
+    said = [line for line in caplog.messages if "orders videos against their scores" in line]
+    assert said == ([] if best == 1 else [line for line in said if line.startswith("the best val/result is -1.0000")])
+    runner.test(model, DataLoader([make_batch(36)], batch_size=None), verbose=False)  # type: ignore[arg-type]
+    assert runner.callback_metrics["test/result"] == -1
+    assert "test/result is -1.0000: the model orders videos against their scores" in caplog.messages[-1]
 
 
 def test_averaged_weights_resume_without_frozen_weights_in_the_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+from cvqa_models.metrics.group_score import evaluate
 from cvqa_models.report.page import write_report
 from cvqa_models.report.tables import bitrate_class, class_table, join
 from cvqa_models.types import VideoRecord
@@ -63,6 +64,20 @@ def test_the_page_holds_its_images_and_escapes_names(tmp_path: Path) -> None:
     assert "<script>" not in text
     assert 'src="http' not in text
     assert {path.name for path in page.parent.iterdir()} == {"report.html", "predictions.png", "training.png"}
+
+
+def test_a_reversed_model_is_said_to_be_so_on_the_page(tmp_path: Path) -> None:
+    good = write_report(tmp_path / "good", join(records(), scores()), None).read_text(encoding="utf-8")
+    assert "REVERSED" not in good
+    minus = {name: -score for name, score in scores().items()}
+    frame = join(records(), minus)
+    page = write_report(tmp_path / "bad", frame, None).read_text(encoding="utf-8")
+    found = evaluate(frame["group"].tolist(), frame["mos"], frame["score"])
+    assert f"<td>{found.official.result:.4f}</td>" in page
+    assert f"<td>{found.result:.4f}</td>" in page
+    assert "predictions: REVERSED: pooled SROCC -0." in page
+    assert "against the subjective scores in 2 of 2 groups" in page
+    assert (class_table(frame, "codec")["result"] < 0).all()
 
 
 def test_bitrate_classes_stand_from_low_to_high() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.csv_table import check_delimiter, read_csv
+from cvqa_models.csv_table import read_csv
 from cvqa_models.types import Demand
 from cvqa_models.video.frames import KeyFrames
 from cvqa_models.video.pixels import Resize
@@ -54,12 +54,10 @@ def choose_columns(path: str | Path, patterns: list[str]) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the table is not comma-separated UTF-8, or a pattern matches nothing.
+        ValueError: If the table is malformed, or a pattern matches nothing.
     """
     header = list(read_csv(path).columns)
     unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in header)]
-    if unmatched or len(header) == 1:  # in a header of one cell a pattern such as `NR *` matches all of it
-        check_delimiter(path, header)
     if unmatched:
         raise ValueError(
             f"'{path}' has no column that matches {unmatched[0]!r}; its header is {', '.join(header)[:200]}."

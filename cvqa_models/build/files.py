@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cvqa_models.csv_table import frame_text
 from cvqa_models.data.atomic import write_text
 
 
@@ -42,7 +43,7 @@ def write_json(path: Path, content: object) -> None:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV file without an index column in one step."""
-    write_text(path, table.to_csv(index=False))
+    write_text(path, frame_text(table))
 
 
 def remember(root: Path, settings: dict[str, object]) -> None:

@@ -15,6 +15,7 @@ from cvqa_models.commands.ensemble_rows import with_ensemble
 from cvqa_models.commands.evaluation_output import ALL, BASELINE, Evaluation, Row, payload_of, show
 from cvqa_models.commands.extra_measures import extra_measures
 from cvqa_models.commands.score_rows import ScoreRows, from_predictions, from_table
+from cvqa_models.csv_dialect import Dialect
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.manifest import read_table
 from cvqa_models.metrics.bootstrap import difference, draw_references, interval
@@ -53,6 +54,8 @@ def evaluate(
     ladder: bool = False,
     pairs: Path | None = None,
     lower_is_better: list[str] | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
     json: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate scores inside every (reference, preset) group, pooled by Fisher's z as the challenge does.
@@ -80,13 +83,15 @@ def evaluate(
         ladder: Add the share of bitrate steps in the right order and the agreement of bitrates at equal quality.
         pairs: CSV with columns first, second, winner (1 or 2) and, if any, kind: adds the accuracy on these pairs.
         lower_is_better: Further columns of the table, or predictions by the name of their file, that are turned round.
+        delimiter: What separates the cells of `scores` and `table`, if found out wrongly: `,`, `;`, `|` or tab.
+        decimal: Their decimal mark, if found out wrongly: `.` or `,`.
         json: Write everything here.
 
     Returns:
         What `json` holds.
     """
     thresholds = Thresholds(min_srocc, min_plcc, min_krocc)
-    rows = _read(scores, predictions, table, lower_is_better or [])
+    rows = _read(scores, predictions, table, lower_is_better or [], Dialect(delimiter, decimal))
     if as_notebook:
         rows = rows.select([record.group.split("/")[0] not in LEFT_OUT for record in rows.records])
         if not rows.records:
@@ -115,17 +120,21 @@ def evaluate(
 
 
 def _read(
-    scores: Path | None, predictions: list[Path] | None, table: Path | None, lower_is_better: list[str]
+    scores: Path | None,
+    predictions: list[Path] | None,
+    table: Path | None,
+    lower_is_better: list[str],
+    dialect: Dialect,
 ) -> ScoreRows:
     if bool(predictions) == bool(table):
         raise ValueError("Give either `--predictions` or `--table`: what is to be evaluated.")
     labels = scores or table
     if labels is None:
         raise ValueError("`--scores` is missing; give the label table that the predictions belong to.")
-    records = read_table(labels)
+    records = read_table(labels, dialect)
     if predictions:
         return from_predictions(records, predictions).with_turned(lower_is_better)
-    rows = from_table(records, table or labels)
+    rows = from_table(records, table or labels, dialect)
     known = [name for name in rows.names if is_lower_better(name)]
     return rows.with_turned([*known, *lower_is_better])
 

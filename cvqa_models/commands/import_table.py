@@ -14,7 +14,8 @@ import pandas as pd
 from rich.console import Console
 
 from cvqa_models.commands.votes import read_votes
-from cvqa_models.csv_table import check_delimiter, near_misses, no_number, number, read_csv, rows
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
+from cvqa_models.csv_table import near_misses, no_number, number, read_csv, rows
 from cvqa_models.data import adapters
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import match_videos
@@ -37,6 +38,8 @@ def import_table(
     group_by: list[str] | None = None,
     higher_is_better: bool = True,
     partial: bool = False,
+    delimiter: str | None = None,
+    decimal: str | None = None,
     json: Path | None = None,
 ) -> None:
     """Write a canonical table from a data set's own label file, and say how many rows, groups and videos it has.
@@ -54,13 +57,16 @@ def import_table(
         group_by: Columns that together name the group.
         higher_is_better: false for DMOS and the like; scores are negated then.
         partial: Whether bad rows, rows without a video and videos without a row are left out instead of refused.
+        delimiter: What separates the cells, where it is found out wrongly: `,`, `;`, `|` or tab.
+        decimal: The decimal mark, where it is found out wrongly: `.` or `,`.
         json: File for the result: table, and numbers of videos, groups, references, files and missing scores.
     """
     adapter = None if format in ("csv", "votes") else _adapter(format)
+    dialect = Dialect(delimiter, decimal)
     if adapter is not None:
-        table = adapter.read(src)
+        table = adapter.read(src, dialect)
     else:
-        table = scored_votes(src) if format == "votes" else read_columns(src, columns or [])
+        table = scored_votes(src, dialect) if format == "votes" else read_columns(src, columns or [], dialect)
     table = canonical(table, src, name or src.stem, group_by or [], higher_is_better)
     table = _good_rows(table, src, partial)
     if videos is not None:
@@ -87,7 +93,7 @@ def import_table(
         write_text(json, json_format.dumps(content, indent=1) + "\n")
 
 
-def read_columns(src: Path, columns: list[str]) -> pd.DataFrame:
+def read_columns(src: Path, columns: list[str], dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
     """Return a CSV with its columns renamed by `canonical=column` words; `video_id` is needed.
 
     Raises:
@@ -98,10 +104,9 @@ def read_columns(src: Path, columns: list[str]) -> pd.DataFrame:
     if any(name not in [*COLUMNS, "file"] or not column for name, column in words.items()):
         raise ValueError(f"`--columns` is {columns}; expected NAME=COLUMN with the names {', '.join(COLUMNS)}, file.")
     words.setdefault("video_id", "video_id")
-    table = read_csv(src)
+    table = read_csv(src, dialect=dialect)
     missing = [column for column in words.values() if column not in table]
     if missing:
-        check_delimiter(src, list(table.columns))
         raise ValueError(
             f"'{src}' has no column {near_misses(missing, list(table.columns))}; its header is "
             f"{', '.join(table.columns)[:200]}; say which is which, as in `--columns video_id=NAME mos=SCORE`."
@@ -111,7 +116,7 @@ def read_columns(src: Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
-def scored_votes(src: Path) -> pd.DataFrame:
+def scored_votes(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
     """Return canonical columns with Bradley-Terry scores from pair votes; what is wrong with some is logged.
 
     The reference is the group, since votes do not say which groups share content.
@@ -120,7 +125,7 @@ def scored_votes(src: Path) -> pd.DataFrame:
         FileNotFoundError: If there is no such file.
         ValueError: If a column is missing, an answer is unknown, or no group can be scored.
     """
-    fitted = read_votes(src)[0]
+    fitted = read_votes(src, dialect=dialect)[0]
     names = {"score": "mos", "standard_error": "std"}
     return fitted.rename(columns=names).assign(reference=fitted["group"]).astype(str)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id
 from cvqa_models.data.manifest import COLUMNS
@@ -110,7 +111,7 @@ def from_predictions(records: Sequence[VideoRecord], files: Sequence[Path]) -> S
     return _matched(records, columns)
 
 
-def from_table(records: Sequence[VideoRecord], path: Path) -> ScoreRows:
+def from_table(records: Sequence[VideoRecord], path: Path, dialect: Dialect = FOUND_OUT) -> ScoreRows:
     """Return every metric column of a wide table, keyed by `video_id` or by CVQAD's four columns.
 
     Columns of labels are left out, and so are columns in which no cell is a number. A column in which some cells are no
@@ -120,7 +121,7 @@ def from_table(records: Sequence[VideoRecord], path: Path) -> ScoreRows:
         FileNotFoundError: If the file is not there.
         ValueError: If it has no key, no metric column that is whole, or its videos are not those of `records`.
     """
-    table = read_csv(path)
+    table = read_csv(path, dialect=dialect)
     if "video_id" not in table and not set(KEYS) <= set(table):
         raise ValueError(f"'{path}' has neither `video_id` nor {', '.join(KEYS)}; a row must say which video it is.")
     ids = list(table["video_id"]) if "video_id" in table else [cvqad_id(row) for row in rows(table[list(KEYS)])]
@@ -162,7 +163,8 @@ def _matched(records: Sequence[VideoRecord], columns: Mapping[str, tuple[str, Ma
     for origin, scores in videos.items():
         missing = [r.video_id for r in wanted if r.video_id not in scores and not np.isnan(r.mos)]
         if missing:
-            surplus = [name for name in scores if name not in {r.video_id for r in wanted}]
+            own = {r.video_id for r in wanted}
+            surplus = [name for name in scores if name not in own]
             raise ValueError(
                 f"'{origin}' has no score for {len(missing)} of {len(wanted)} videos of the groups that it covers: "
                 f"{near_misses(missing, surplus)}; predict them too."

@@ -13,6 +13,7 @@ from rich.console import Console
 from cvqa_models.build import votes as pair_tests
 from cvqa_models.build.bradley_terry import ANSWERS, fit_table
 from cvqa_models.build.files import write_csv, write_json
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import near_misses, numbers, read_csv
 from cvqa_models.data.manifest import read_table, write_manifest
 from cvqa_models.types import VideoRecord
@@ -166,12 +167,15 @@ def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "grou
     return 2 if left_out else 0
 
 
-def read_votes(votes: Path, members: pd.DataFrame | None = None) -> tuple[pd.DataFrame, list[str], list[str]]:
+def read_votes(
+    votes: Path, members: pd.DataFrame | None = None, dialect: Dialect = FOUND_OUT
+) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Return the scores of a file of votes, and sentences, logged too, on what was left out and on what is unsure.
 
     Args:
         votes: CSV with `left,right,answer` and, unless `members` is given, `group` or `test_case`.
         members: `video_id` and `group` of the videos that the votes are about.
+        dialect: What is known of how the file is written.
 
     Returns:
         `group`, `video_id`, `score`, `standard_error`, `votes`; the minimum of each group is 0. The sentences are those
@@ -181,7 +185,7 @@ def read_votes(votes: Path, members: pd.DataFrame | None = None) -> tuple[pd.Dat
         FileNotFoundError: If there is no such file.
         ValueError: If a column is missing, an answer is unknown, or no group can be scored.
     """
-    table = read_csv(votes, ["left", "right", "answer"])
+    table = read_csv(votes, ["left", "right", "answer"], dialect=dialect)
     if "group" not in table:
         table = table.rename(columns={"test_case": "group"})
     left_out: list[str] = []

@@ -12,7 +12,8 @@ from typing import Protocol
 
 import pandas as pd
 
-from cvqa_models.csv_table import numbers, read_csv, rows
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
+from cvqa_models.csv_table import frame_text, numbers, read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id, read_cvqad
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import index_videos
@@ -110,7 +111,7 @@ class Mixed:
         return mixed
 
 
-def read_manifest(path: str | Path, *, target: str = "mos") -> list[VideoRecord]:
+def read_manifest(path: str | Path, *, target: str = "mos", dialect: Dialect = FOUND_OUT) -> list[VideoRecord]:
     """Return the rows of a canonical table; relative paths count from the table's folder.
 
     A missing group is the table's name, so that a data set without groups is one group; a missing reference is the
@@ -121,7 +122,7 @@ def read_manifest(path: str | Path, *, target: str = "mos") -> list[VideoRecord]
         ValueError: If a cell is malformed, or a video stands twice in one group.
     """
     required = ["video_id"] if target == "mos" else ["video_id", target]
-    table = read_csv(path, required)
+    table = read_csv(path, required, dialect=dialect)
     for column in COLUMNS:
         if column not in table:
             table[column] = ""
@@ -155,16 +156,16 @@ def read_manifest(path: str | Path, *, target: str = "mos") -> list[VideoRecord]
     return records
 
 
-def read_table(path: str | Path) -> list[VideoRecord]:
+def read_table(path: str | Path, dialect: Dialect = FOUND_OUT) -> list[VideoRecord]:
     """Return the rows of a label table: a canonical one, or one with CVQAD's columns.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the table is malformed.
     """
-    if {*KEYS, "subjective_score"} <= set(read_csv(path)):
-        return read_cvqad(str(path))
-    return read_manifest(path)
+    if {*KEYS, "subjective_score"} <= set(read_csv(path, dialect=dialect)):
+        return read_cvqad(str(path), dialect=dialect)
+    return read_manifest(path, dialect=dialect)
 
 
 def read_table_ids(path: str | Path) -> list[str]:
@@ -194,7 +195,7 @@ def write_manifest(path: str | Path, table: pd.DataFrame) -> None:
         ValueError: If the file cannot be written.
     """
     ordered = [*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]
-    write_text(path, table.reindex(columns=ordered).to_csv(index=False, lineterminator="\n"))
+    write_text(path, frame_text(table.reindex(columns=ordered)))
 
 
 def check_unique(records: Iterable[VideoRecord], origin: str | Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import zipfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from cvqa_models import __version__
-from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
+from cvqa_models.csv_table import csv_text, harmless, near_misses, numbers, read_csv, rows
 from cvqa_models.data.adapters.cvqad import cvqad_id, read_cvqad
 from cvqa_models.data.atomic import write_bytes, write_text
 from cvqa_models.types import Prediction
@@ -24,11 +23,8 @@ def write_predictions(path: str | Path, predictions: Iterable[Prediction]) -> No
     """
     rows = {p.video_id: {"video_id": p.video_id, "score": p.score, **p.details} for p in reversed(list(predictions))}
     ordered = [rows[name] for name in sorted(rows)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(ordered[0]) if ordered else ["video_id", "score"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(ordered)
-    write_text(path, text.getvalue())
+    header = list(ordered[0]) if ordered else ["video_id", "score"]
+    write_text(path, csv_text([header, *([row.get(name, "") for name in header] for row in ordered)]))
 
 
 def read_predictions(path: str | Path) -> dict[str, float]:
@@ -51,7 +47,8 @@ def read_predictions(path: str | Path) -> dict[str, float]:
 def check_scores(scores: Mapping[str, float], expected: Collection[str]) -> None:
     """Raise a ValueError unless every `expected` video has a finite score, and they are not all equal."""
     missing = [name for name in expected if name not in scores]
-    surplus = [name for name in scores if name not in set(expected)]
+    wanted = set(expected)
+    surplus = [name for name in scores if name not in wanted]
     if missing:
         raise ValueError(
             f"{len(missing)} of {len(expected)} videos have no score: {near_misses(missing, surplus or list(scores))}; "
@@ -68,7 +65,7 @@ def check_scores(scores: Mapping[str, float], expected: Collection[str]) -> None
 
 def write_generic(path: Path, scores: Mapping[str, float]) -> None:
     """Write `filename,score`, one row per video in the order of the predictions."""
-    write_text(path, _csv([["filename", "score"], *([name, repr(score)] for name, score in scores.items())]))
+    write_text(path, csv_text([["filename", "score"], *([name, repr(score)] for name, score in scores.items())]))
 
 
 def write_cvqad(path: Path, scores: Mapping[str, float], table: str | Path) -> None:
@@ -94,19 +91,39 @@ def write_cvqad(path: Path, scores: Mapping[str, float], table: str | Path) -> N
         for row in rows(read_csv(table))
         if cvqad_id(row) in scores
     ]
-    write_text(path, _csv([[*kept, "score"], *lines]))
+    write_text(path, csv_text([[*kept, "score"], *lines]))
 
 
 def write_kvq(path: Path, scores: Mapping[str, float]) -> None:
-    """Write a zip with `prediction.csv`, `filename,score`, as the KVQ challenge takes it."""
+    """Write a zip with `prediction.csv`, `filename,score`, as the KVQ challenge takes it.
+
+    Raises:
+        ValueError: If a spreadsheet would run a name, which the challenge's format cannot mark as text.
+    """
+    risky = [name for name in scores if harmless(name) != name]
+    if risky:
+        raise ValueError(
+            f"A spreadsheet would run the name {risky[0]!r} as a formula ({len(risky)} in all), and the KVQ format "
+            "cannot mark it as text; rename the video."
+        )
     lines = [[name if Path(name).suffix else f"{name}.mp4", repr(score)] for name, score in scores.items()]
-    write_bytes(path, _zip({"prediction.csv": _csv([["filename", "score"], *lines])}))
+    write_bytes(path, _zip({"prediction.csv": csv_text([["filename", "score"], *lines])}))
 
 
 def write_text_layout(
     path: Path, scores: Mapping[str, float], *, seconds_per_video: float | None, extra_data: bool, device: str
 ) -> None:
-    """Write a zip with `output.txt`, `name,score` per line, and the `readme.txt` that CodaLab challenges ask for."""
+    """Write a zip with `output.txt`, `name,score` per line, and the `readme.txt` that CodaLab challenges ask for.
+
+    Raises:
+        ValueError: If a name holds a comma or a line break, which the format cannot quote.
+    """
+    broken = [name for name in scores if "," in name or len(name.splitlines()) > 1]
+    if broken:
+        raise ValueError(
+            f"The name {broken[0]!r} holds a comma or a line break ({len(broken)} in all), and a line of output.txt "
+            "cannot quote it; rename the video."
+        )
     seconds = "unknown" if seconds_per_video is None else f"{seconds_per_video:.3f}"
     readme = (
         f"runtime per video [s] : {seconds}\nCPU[1] / GPU[0] : {int(device == 'cpu')}\n"
@@ -114,12 +131,6 @@ def write_text_layout(
     )
     output = "".join(f"{name},{score!r}\n" for name, score in scores.items())
     write_bytes(path, _zip({"output.txt": output, "readme.txt": readme}))
-
-
-def _csv(lines: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
 
 
 def _zip(files: Mapping[str, str]) -> bytes:

@@ -10,6 +10,7 @@ from string import Formatter
 
 import pandas as pd
 
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
 from cvqa_models.data.files import index_videos, match_videos
 from cvqa_models.types import VideoRecord
@@ -75,14 +76,14 @@ class Cvqad:
         return [replace(record, path=paths[record.video_id]) for record in records if record.video_id in paths]
 
 
-def read_cvqad(path: str, *, join_same_content: bool = False) -> list[VideoRecord]:
+def read_cvqad(path: str, *, join_same_content: bool = False, dialect: Dialect = FOUND_OUT) -> list[VideoRecord]:
     """Return the rows of a table with CVQAD's columns, without paths.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If a column is missing, a score or bitrate is no number, or a key stands twice.
     """
-    table = read_csv(path, [*KEYS, "subjective_score"])
+    table = read_csv(path, [*KEYS, "subjective_score"], dialect=dialect)
     mos = numbers(table, "subjective_score", path)
     if "real_bitrate" not in table:
         table["real_bitrate"] = ""
@@ -106,9 +107,9 @@ def read_cvqad(path: str, *, join_same_content: bool = False) -> list[VideoRecor
     return list(records.values())
 
 
-def read(src: Path) -> pd.DataFrame:
+def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
     """Return canonical columns for `cvqa import`."""
-    table = read_csv(src, [*KEYS, "subjective_score"])
+    table = read_csv(src, [*KEYS, "subjective_score"], dialect=dialect)
     table["video_id"] = [cvqad_id(row) for row in rows(table)]
     table["file"] = "enc_res_" + table["video_id"]
     table["group"] = table["sequence"] + "/" + table["preset"]

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import near_misses, read_csv
 
 FILE_COLUMNS = ("file_name", "flickr_id")
 
 
-def read(src: Path) -> pd.DataFrame:
+def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
     """Return canonical columns.
 
     Raises:
         ValueError: If no column names the files.
     """
-    table = read_csv(src, ["MOS"])
+    table = read_csv(src, ["MOS"], dialect=dialect)
     column = next((name for name in FILE_COLUMNS if name in table), None)
     if column is None:
         raise ValueError(

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id
 
 
-def read(src: Path) -> pd.DataFrame:
+def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
     """Return canonical columns of `Subjective_scores_and_videos_info.csv`; a group is its `comparison`."""
-    table = read_csv(src, [*KEYS, "comparison", "MOS"])
+    table = read_csv(src, [*KEYS, "comparison", "MOS"], dialect=dialect)
     table["video_id"] = [cvqad_id(row) for row in rows(table)]
     table["file"] = "enc_res_" + table["video_id"]
     names = {"comparison": "group", "sequence": "reference", "MOS": "mos", "real_bitrate": "bitrate_kbps"}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.data.files import without_extension
 
 
-def read(src: Path) -> pd.DataFrame:
+def read(src: Path, _: Dialect = FOUND_OUT) -> pd.DataFrame:
     """Return canonical columns.
 
     Raises:
@@ -20,10 +21,10 @@ def read(src: Path) -> pd.DataFrame:
     if not src.is_file():
         raise FileNotFoundError(f"There is no file '{src}'; give a JSON list of scores.")
     try:
-        content = json.loads(src.read_text(encoding="utf-8"))
+        content = json.loads(src.read_text(encoding="utf-8-sig"))
         files = [str(row.get("img_path") or row["image"]) for row in content]
         scores = [str(row["gt_score"]) for row in content]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"'{src}' is no list of objects with `img_path` (or `image`) and `gt_score`; expected one per video."
         ) from error

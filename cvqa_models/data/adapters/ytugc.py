@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import read_csv
 
 
-def read(src: Path) -> pd.DataFrame:
+def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
     """Return canonical columns; `mos` is MOSFull, its spread stdFull, and the chunk scores stay beside it."""
-    table = read_csv(src, ["vid", "MOSFull"])
+    table = read_csv(src, ["vid", "MOSFull"], dialect=dialect)
     table["file"] = table["vid"]
     return table.rename(columns={"vid": "video_id", "MOSFull": "mos", "stdFull": "std"})

@@ -53,6 +53,17 @@ def predict(tmp_path: Path) -> Callable[..., Path]:
     return file
 
 
+def test_labels_as_spreadsheets_write_them_give_the_same_numbers(tmp_path, labels, predict) -> None:
+    expected = evaluate(labels, predictions=[predict()], bootstrap=0)
+    foreign = tmp_path / "foreign.csv"
+    foreign.write_text(labels.read_text().replace(",", ";").replace(".", ","), encoding="utf-16")
+    assert evaluate(foreign, predictions=[predict()], bootstrap=0) == expected
+    with pytest.raises(ValueError, match="expected a finite number"):
+        evaluate(foreign, predictions=[predict()], bootstrap=0, decimal=".")
+    with pytest.raises(ValueError, match="has no column"):
+        evaluate(foreign, predictions=[predict()], bootstrap=0, delimiter="|")
+
+
 def test_json_of_one_file(tmp_path, labels, predict) -> None:
     evaluate(labels, predictions=[predict()], json=tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())

@@ -100,7 +100,6 @@ def test_the_summary_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     ("format", "text", "options", "message"),
     [
         ("kvqq", "", {}, r"The format is 'kvqq' \(near: 'kvq'\); expected one of cvqad, dover-txt, konvid"),
-        ("kvq", "filename;score\na;1\n", {}, "separated by semicolons"),
         ("kvq", "filename,score\na,1\na,2\n", {}, "row 2: 'a' stands twice in group 'src'. Correct the table"),
         ("kvq", 'filename,score\na,"1,5"\n', {}, "row 1: `mos` is '1,5', expected a finite number; write decimals"),
         ("dover-txt", "a.mp4, -1, -1, 3,5\n", {}, "line 1 has 5 cells, expected 4"),
@@ -114,7 +113,6 @@ def test_the_summary_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             "expected NAME=COLUMN with the names video_id, path",
         ),
         ("csv", "name,x\na,1\n", {"columns": ["video_id"]}, "expected NAME=COLUMN"),
-        ("csv", "name;x\na;1\n", {"columns": ["video_id=name", "mos=x"]}, "src.csv' is separated by semicolons"),
         ("csv", "name,x\na,1\n", {"columns": ["video_id=nam"]}, r"no column 'nam' \(near: 'name'\)"),
         ("csv", "video_id,split\na,training\n", {}, "row 1: `split` is 'training', expected train, val, test"),
         ("csv", "video_id,weight\na,-1\n", {}, "row 1: `weight` is -1.0, expected a number that is not negative"),
@@ -132,6 +130,24 @@ def test_bad_tables_are_refused(
     with pytest.raises(ValueError, match=message):
         convert(tmp_path, format, text, **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "options"),
+    [
+        ("kvq", "filename;score\na.mp4;3,5\nb.mp4;4\n", {}),
+        ("kvq", "filename\tscore\r\na.mp4\t3,5\r\nb.mp4\t4\r\n", {}),
+        ("kvq", "filename;score\na.mp4;3.5\nb.mp4;4\n", {}),
+        ("csv", "name;x;y\na.mp4;3,5;1\nb.mp4;4;2\n", {"columns": ["video_id=name", "mos=x"]}),
+        ("dover-txt", "a.mp4;-1;-1;3,5\nb.mp4;-1;-1;4\n", {}),
+        ("kvq", 'filename,score\na.mp4,"3,5"\nb.mp4,4\n', {"decimal": ","}),
+        ("kvq", "filename|score\na.mp4|3.5\nb.mp4|4\n", {"delimiter": "|"}),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(
+    tmp_path: Path, format: str, text: str, options: dict[str, list[str]]
+) -> None:
+    assert [record.mos for record in convert(tmp_path, format, text, **options)] == [3.5, 4.0]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

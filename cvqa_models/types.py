@@ -29,6 +29,7 @@ class VideoRecord:
         preset: Encoder speed class, empty if unknown.
         bitrate_kbps: Measured bitrate, NaN if unknown.
         split: `train`, `val` or `test` where the data set prescribes it, empty otherwise.
+        visits: How often an epoch of training visits its group: set by a mix of data sets, the same in a whole group.
     """
 
     video_id: str
@@ -43,6 +44,7 @@ class VideoRecord:
     preset: str = ""
     bitrate_kbps: float = math.nan
     split: str = ""
+    visits: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cvqa_models.data.dataset import VideoDataset, concatenate, plan_reading
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.groups import EpochSampler, chunk, group_rows
 from cvqa_models.data.manifest import Source, check_unique
+from cvqa_models.data.progress import TrainingProgress
 from cvqa_models.data.splits import Split, divide
 from cvqa_models.types import Batch, Demand, VideoRecord
 from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
@@ -26,9 +27,11 @@ STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pre
 class GroupDataModule(pl.LightningDataModule):
     """Videos with labels, dealt out in whole groups.
 
-    A training item is a group, or a random part of it; ranks get whole groups. Evaluation visits every video in
-    pieces of groups. Prediction visits the test references if there are any, else the validation references, else
-    every video.
+    A training item is a group, or a random part of it; a group of several references, such as a data set without
+    groups, is dealt into pieces instead, so that each epoch shows every video once. Ranks get whole items, each its
+    own. A checkpoint keeps how many items of its epoch are done, so that a run goes on with the rest of them, on any
+    number of ranks. Evaluation visits every video in pieces of groups. Prediction visits the test references if there
+    are any, else the validation references, else every video.
 
     Args:
         source: Where the videos and labels come from.
@@ -36,9 +39,9 @@ class GroupDataModule(pl.LightningDataModule):
         store: Folder of cached features; null decodes everything.
         decoder: Decoding library.
         untagged: Colour matrix of streams of 720 lines and more that carry no tag.
-        videos_per_group: At most so many videos of a group in a training step, drawn anew in each epoch; null takes
-            whole groups.
-        groups_per_batch: Groups in a training step.
+        videos_per_group: At most so many videos in a training item, drawn or dealt anew in each epoch; null takes whole
+            groups, also one of thousands of videos.
+        groups_per_batch: Items in a training step.
         videos_per_chunk: Videos at once in evaluation, when they are decoded; scores do not depend on it.
         num_workers: Decoding processes; 0 decodes in the main process.
         timeout: Seconds after which a stuck worker ends the run.
@@ -92,6 +95,8 @@ class GroupDataModule(pl.LightningDataModule):
         self.kept_draws = kept_draws
         self.shared_views = shared_views
         self.datasets: dict[str, VideoDataset] = {}
+        self._progress: TrainingProgress | None = None
+        self._items_done: int | None = None
 
     def records(self) -> dict[str, list[VideoRecord]]:
         """Return the videos of `train`, `val`, `test` and `predict`.
@@ -153,15 +158,25 @@ class GroupDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         assert self.trainer is not None
+        self._progress = TrainingProgress(self.trainer, len(self.datasets["train"]), self.groups_per_batch)
+        epoch, done = self._progress.resume(self._items_done)
         sampler = EpochSampler(
             self.datasets["train"],
             num_replicas=self.trainer.world_size,
             rank=self.trainer.global_rank,
             seed=self.seed,
-            # When a run is resumed, `trainer.current_epoch` still lags here; this counter does not.
-            epoch=self.trainer.fit_loop.epoch_progress.current.ready,
+            epoch=epoch,
+            done=done,
         )
         return self._loader("train", sampler)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many items of the epoch are done, on all ranks together; a checkpoint holds it."""
+        return {} if self._progress is None else {"items_done": self._progress.items_done()}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Take what `state_dict` returned, for the next training loader."""
+        self._items_done = state_dict.get("items_done")
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._loader("val")

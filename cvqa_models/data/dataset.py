@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cvqa_models.data.feature_store import FeatureStore
-from cvqa_models.data.groups import draw
+from cvqa_models.data.groups import Deck
 from cvqa_models.types import Batch, Demand, VideoRecord
 from cvqa_models.video.reader import ReadOptions, read_views
 from cvqa_models.video.view import View
@@ -86,11 +86,11 @@ class VideoDataset(Dataset[Batch]):
 
     Args:
         records: Videos of one split.
-        items: Rows of each item, all of one group.
+        items: Rows of each item, all of one group; in training those of each group, which a `Deck` makes items of.
         demands: Branch name -> what it needs.
         store: Cached features, or None.
         options: How videos are read.
-        videos_per_item: Draw at most so many videos of an item at random, for training; None takes all.
+        videos_per_item: At most so many videos of a group in an item, for training; None takes all.
         seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, group), or with
             `shared_views` false per (seed, epoch, video).
         skip_broken: Whether videos that cannot be read are left out of their item, and counted, instead of ending
@@ -119,11 +119,11 @@ class VideoDataset(Dataset[Batch]):
         self.demands = dict(demands)
         self.store = store
         self.options = options
-        self.videos_per_item = videos_per_item
         self.seed = seed
         self.skip_broken = skip_broken
         self.kept_draws = kept_draws
         self.shared_views = shared_views
+        self._deck = Deck(self.items, self.records, videos_per_item, seed) if seed is not None else None
         self._kept: dict[tuple[int, int], Batch] = {}
         plan = plan_reading(records, demands, store)
         # A branch is either complete in the store or not used from it: never half of a data set.
@@ -136,7 +136,7 @@ class VideoDataset(Dataset[Batch]):
         self.broken = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.items if self._deck is None else self._deck)
 
     def __getitem__(self, index: int | tuple[int, int]) -> Batch:
         """Return an item; an index from `EpochSampler` is (epoch, item).
@@ -158,22 +158,21 @@ class VideoDataset(Dataset[Batch]):
             if parts:
                 return concatenate(parts)
             rows = self._draw(epoch, item)  # of those that are not known to be broken
-        if self.seed is None:
+        if self._deck is None:
             return _batch([], {}, {})  # a piece of a group, whose other pieces may be whole
-        raise ValueError(
-            f"No video of group {self.records[self.items[item][0]].group!r} could be read; run `cvqa check` on its "
-            "files."
-        )
+        assert self._deck is not None
+        group = self.records[self._deck.group(epoch, item)[0]].group
+        raise ValueError(f"No video of group {group!r} could be read; run `cvqa check` on its files.")
 
     def broken_videos(self) -> list[str]:
         """Return the videos that were left out so far, on this rank, because they could not be read."""
         return [record.video_id for record, bad in zip(self.records, self.broken.tolist(), strict=True) if bad]
 
     def _draw(self, epoch: int, item: int) -> list[int]:
-        rows = [row for row in self.items[item] if not self.broken[row]] if self.skip_broken else self.items[item]
-        if self.seed is None:
-            return rows
-        return draw(rows, self.videos_per_item, np.random.default_rng((self.seed, epoch, item)))
+        broken = set(self.broken.nonzero().flatten().tolist()) if self.skip_broken else set()
+        if self._deck is None:
+            return [row for row in self.items[item] if row not in broken]
+        return self._deck.rows(epoch, item, broken)
 
     def _load(self, epoch: int, rows: Sequence[int]) -> Batch:
         if self.kept_draws is None:

@@ -1,11 +1,16 @@
-"""Groups as lists of row numbers, and the sampler that deals whole groups to ranks. Integers only."""
+"""Groups as lists of row numbers, what an epoch of training shows of them, and the sampler that deals it to ranks.
+
+Integers only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Collection, Iterator, Sequence, Sized
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DistributedSampler
 
 from cvqa_models.types import VideoRecord
@@ -35,23 +40,137 @@ def draw(rows: Sequence[int], count: int | None, rng: np.random.Generator) -> li
     return sorted(rows[index] for index in rng.choice(len(rows), size=count, replace=False))
 
 
-class EpochSampler(DistributedSampler):
-    """Torch's own distributed sampler, whose indices carry the epoch, also on a single process.
+@dataclass(frozen=True)
+class _Part:
+    """A group, or the piece `number` of the `count` pieces into which each epoch deals it; `copy` counts visits."""
 
-    An item draws videos and views from (seed, epoch, item). With the epoch inside the index, workers that prefetch or
-    live on over epochs need no state, and a resumed run draws what the uninterrupted one would have drawn.
+    rows: Sequence[int]
+    number: int = 0
+    count: int = 1
+    copy: int = 0
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A place in the epoch: the part at `place`, which moves on by `step` from epoch to epoch."""
+
+    parts: Sequence[_Part]
+    place: int
+    step: int = 0
+
+    def part(self, epoch: int) -> _Part:
+        return self.parts[(self.place + epoch * self.step) % len(self.parts)]
+
+
+class Deck:
+    """What training shows in an epoch: item -> rows of one group.
+
+    A group of one reference is an item; of a large one, `size` videos are drawn anew in each epoch. A group of several
+    references is a data set without groups, or a pool of contents, and has too many videos to leave all but `size` of
+    them out: it is shuffled in each epoch and dealt into pieces of at most `size`, each of them an item, so that every
+    video is seen once. Pieces differ in length by one at most: a last piece of one video would rank nothing.
+
+    The items of a group with `visits` come so often: 2 shows each twice an epoch, 0.5 half of them, in turn.
 
     Args:
-        dataset: Data set of groups; each rank gets whole groups, equally many, the last ones repeated if need be.
+        groups: Rows of each group.
+        records: The videos.
+        size: At most so many videos in an item; None takes groups whole.
+        seed: Seed of every draw.
+    """
+
+    def __init__(
+        self, groups: Sequence[Sequence[int]], records: Sequence[VideoRecord], size: int | None, seed: int
+    ) -> None:
+        self.size = size
+        self.seed = seed
+        by_visits: dict[float, list[_Part]] = {}
+        for rows in groups:
+            by_visits.setdefault(records[rows[0]].visits, []).extend(_parts(rows, records, size))
+        self._slots = [slot for visits, parts in by_visits.items() for slot in _slots(parts, visits, seed)]
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def group(self, epoch: int, item: int) -> Sequence[int]:
+        """Return all rows of the group of which an item shows some in an epoch."""
+        return self._slots[item].part(epoch).rows
+
+    def rows(self, epoch: int, item: int, broken: Collection[int] = ()) -> list[int]:
+        """Return the rows of an item in an epoch, in rising order, without those that are `broken`.
+
+        A piece of which nothing is left is drawn from the rest of its group; empty means that the group has none.
+        """
+        part = self._slots[item].part(epoch)
+        if part.count > 1:
+            first, last = (number * len(part.rows) // part.count for number in (part.number, part.number + 1))
+            shuffle = np.random.default_rng((self.seed, epoch, part.rows[0], part.copy + 1))
+            dealt = [part.rows[place] for place in shuffle.permutation(len(part.rows))[first:last]]
+            if left := sorted(row for row in dealt if row not in broken):
+                return left
+        usable = [row for row in part.rows if row not in broken] if broken else part.rows
+        return draw(usable, self.size, np.random.default_rng((self.seed, epoch, item)))
+
+
+def _parts(rows: Sequence[int], records: Sequence[VideoRecord], size: int | None) -> list[_Part]:
+    several = len({records[row].reference for row in rows}) > 1
+    count = -(-len(rows) // size) if several and size is not None else 1
+    return [_Part(rows, number, count) for number in range(count)]
+
+
+def _slots(parts: Sequence[_Part], visits: float, seed: int) -> list[_Slot]:
+    """Return the slots of an epoch that visits each part so often; a fraction goes through them from epoch to epoch."""
+    whole = int(visits)
+    slots = []
+    for copy in range(whole):
+        copies = [replace(part, copy=copy) for part in parts]
+        slots += [_Slot(copies, place) for place in range(len(parts))]
+    step = round((visits - whole) * len(parts))
+    if not slots:
+        step = max(step, 1)
+    if not step:
+        return slots
+    # Neighbours in a table are alike.
+    order = np.random.default_rng((seed, len(parts))).permutation(len(parts)).tolist()
+    others = [replace(parts[place], copy=whole) for place in order]
+    return slots + [_Slot(others, place, step) for place in range(step)]
+
+
+class EpochSampler(DistributedSampler):
+    """Torch's own distributed sampler, whose indices carry the epoch, and which can go on inside an epoch.
+
+    An item draws videos and views from (seed, epoch, item). With the epoch inside the index, workers that prefetch or
+    live on over epochs need no state, and a resumed run draws what the uninterrupted one would have drawn. All ranks
+    together take items from the front of one order, which no number of ranks changes: where an epoch stands is
+    the number of its items that are done.
+
+    Args:
+        dataset: Data set of items; each rank gets equally many, the first ones repeated if need be.
         num_replicas: Number of ranks.
         rank: This rank.
         seed: Seed of the order.
         epoch: Epoch to start with.
+        done: Items of that epoch that are done already, on all ranks together.
     """
 
-    def __init__(self, dataset: Sized, *, num_replicas: int, rank: int, seed: int, epoch: int = 0) -> None:
+    def __init__(
+        self, dataset: Sized, *, num_replicas: int, rank: int, seed: int, epoch: int = 0, done: int = 0
+    ) -> None:
         super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
         self.set_epoch(epoch)
+        self._start = (epoch, done)
+
+    @property
+    def done(self) -> int:
+        """Return how many items of its epoch were done before this sampler began."""
+        epoch, done = self._start
+        return done if epoch == self.epoch else 0
 
     def __iter__(self) -> Iterator[Any]:
-        return ((self.epoch, index) for index in super().__iter__())
+        count = len(self.dataset)  # type: ignore[arg-type]
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(count, generator=generator).tolist()
+        rest = order[self.done :]
+        missing = -len(rest) % self.num_replicas
+        rest += (order * (missing // count + 1))[:missing]
+        return iter([(self.epoch, item) for item in rest[self.rank :: self.num_replicas]])

@@ -87,10 +87,21 @@ class Mixed:
 
     Args:
         sources: Data sets.
+        weights: One per source: how often its items come in an epoch. 2 shows each twice, 0.5 half of them, the others
+            in the next epoch; null shows each once. A set of thousands of videos without groups is thousands of videos
+            divided by `videos_per_group` items, and would drown one of 57 groups.
+
+    Raises:
+        ValueError: If there is not one positive weight per source.
     """
 
-    def __init__(self, sources: list[Source]) -> None:
+    def __init__(self, sources: list[Source], *, weights: list[float] | None = None) -> None:
         self.sources = sources
+        self.weights = weights if weights is not None else [1.0] * len(sources)
+        if len(self.weights) != len(sources) or not all(0 < weight < math.inf for weight in self.weights):
+            raise ValueError(
+                f"`weights` is {weights} for {len(sources)} sources; expected one positive number for each."
+            )
 
     def records(self) -> list[VideoRecord]:
         """Return the videos of the first source, then of the next.
@@ -99,8 +110,8 @@ class Mixed:
             ValueError: If two sources have a group of one name, whose scores would then be compared.
         """
         mixed: list[VideoRecord] = []
-        for number, source in enumerate(self.sources, start=1):
-            records = source.records()
+        for number, (source, weight) in enumerate(zip(self.sources, self.weights, strict=True), start=1):
+            records = [replace(record, visits=weight * record.visits) for record in source.records()]
             shared = sorted({record.group for record in records} & {record.group for record in mixed})
             if shared:
                 raise ValueError(

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.manifest import Mixed
 from cvqa_models.data.splits import Split
 from cvqa_models.types import Batch, Demand, VideoRecord
 from cvqa_models.video.frames import KeyFrames
@@ -125,6 +127,68 @@ def test_a_resumed_run_sees_what_the_whole_run_saw(tmp_path: Path, store: str) -
     _, rest = fit(3, str(tmp_path / "two.ckpt"), enable_checkpointing=False)
     assert start + rest == whole
     assert whole[:10] != whole[10:20]
+
+
+class Pool:
+    """A data set without groups, and the split that it prescribes."""
+
+    def __init__(self, count: int, validated: int) -> None:
+        self.count, self.validated = count, validated
+
+    def records(self) -> list[VideoRecord]:
+        sides = ["val"] * self.validated + ["train"] * (self.count - self.validated)
+        return [VideoRecord(f"p{i}", None, "pool", f"p{i}", float(i), split=side) for i, side in enumerate(sides)]
+
+
+@pytest.mark.parametrize(
+    ("saved", "options"),
+    [
+        ({"every_n_train_steps": 4}, {}),
+        ({"every_n_train_steps": 4, "save_on_train_epoch_end": False}, {"limit_train_batches": 7}),
+        ({"every_n_epochs": 1, "save_on_train_epoch_end": False}, {"val_check_interval": 0.5}),
+    ],
+    ids=["steps", "limited", "validation"],
+)
+def test_a_checkpoint_inside_an_epoch_goes_on_with_the_rest(
+    tmp_path: Path, store: str, saved: dict[str, object], options: dict[str, object]
+) -> None:
+    """Checkpoints inside epochs, at the last step of one, and after its validation: each item once, none again."""
+
+    def fit(ckpt: Path | None, **more: object) -> list[tuple[str, list[str]]]:
+        model = Model()
+        data = GroupDataModule(Source(), store=store, videos_per_group=3, split=Split(val=["r1"]))
+        trainer(tmp_path, 2, **options, **more).fit(model, data, ckpt_path=ckpt)
+        return model.seen
+
+    keep = ModelCheckpoint(dirpath=tmp_path / "kept", filename="{step}", save_top_k=-1, **saved)  # type: ignore[arg-type]
+    whole = fit(None, callbacks=[keep])
+    files = {int(path.stem.removeprefix("step=")): path for path in (tmp_path / "kept").glob("*.ckpt")}
+    assert len(files) >= 3
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*ended before the epoch ended")
+        for step, path in files.items():
+            rest = fit(path, enable_checkpointing=False)
+            trained = [seen for seen in whole if seen[0] == "train"]
+            assert [seen for seen in rest if seen[0] == "train"] == trained[step:], step
+            assert rest == whole[len(whole) - len(rest) :], "validation comes at the same places"
+
+
+def test_a_mix_of_sources_keeps_its_weights(tmp_path: Path) -> None:
+    def data(weights: list[float] | None) -> GroupDataModule:
+        whole = Mixed([Source(), Pool(100, 20)], weights=weights)
+        return GroupDataModule(whole, store=str(tmp_path / "store"), split=Split(val=["r1"]))
+
+    keys = data(None)
+    assert keys.store is not None
+    for record in keys.source.records():
+        keys.store.write("key", record.video_id, torch.ones(1, 2), {"reading": keys.options.key})
+    steps = []
+    for weights in (None, [3.0, 0.5]):
+        model = Model()
+        trainer(tmp_path, enable_checkpointing=False).fit(model, data(weights))
+        seen = Counter(names[0][0] for side, names in model.seen if side == "train")
+        steps.append(dict(seen))
+    assert steps == [{"r": 10, "p": 10}, {"r": 30, "p": 5}]
 
 
 class Decoding(Model):

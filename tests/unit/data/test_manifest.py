@@ -113,6 +113,16 @@ def test_mixing_keeps_groups_apart(tmp_path: Path) -> None:
     assert [record.group for record in mixed.records()] == ["a/fast", "a/fast", "set"]
 
 
+def test_mixing_takes_a_weight_per_source(tmp_path: Path) -> None:
+    (tmp_path / "cvqad.csv").write_text(CVQAD)
+    sources = [Cvqad(str(tmp_path / "cvqad.csv")), Manifest(str(manifest(tmp_path, "video_id,mos\nv,50\n")))]
+    assert [record.visits for record in Mixed(sources, weights=[2, 0.5]).records()] == [2, 2, 0.5]
+    assert [record.visits for record in Mixed([Mixed(sources, weights=[2, 1])], weights=[3]).records()] == [6, 6, 3]
+    for weights in ([1.0], [1.0, 0.0], [1.0, math.inf]):
+        with pytest.raises(ValueError, match=r"`weights` is \[.*\] for 2 sources; expected one positive"):
+            Mixed(sources, weights=weights)
+
+
 def test_mixing_refuses_groups_of_one_name(tmp_path: Path) -> None:
     source = Manifest(str(manifest(tmp_path, "video_id,mos\nv,50\n")))
     with pytest.raises(ValueError, match="Source 2 of the mix has the group 'set', as one before it has"):

@@ -7,6 +7,7 @@ import json as json_format
 import logging
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,8 +19,9 @@ from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import near_misses, no_number, number, read_csv, rows
 from cvqa_models.data import adapters
 from cvqa_models.data.atomic import write_text
-from cvqa_models.data.files import match_videos
+from cvqa_models.data.files import locate
 from cvqa_models.data.manifest import COLUMNS, SPLITS, read_manifest, write_manifest
+from cvqa_models.data.matching import match_videos
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,9 @@ def import_table(
         table = table[table["video_id"].isin(paths)].copy()
         table["path"] = [os.path.relpath(paths[video_id], out.parent) for video_id in table["video_id"]]
     else:
-        table["path"] = [os.path.relpath(src.parent / path, out.parent) if path else "" for path in table["path"]]
+        table["path"] = _seen_from(out, src, table["path"])
+    if "reference_path" in table:
+        table["reference_path"] = _seen_from(out, src, table["reference_path"])
     write_manifest(out, table.drop(columns="file"))
     records = read_manifest(out)
     groups, references = ({getattr(record, field) for record in records} for field in ("group", "reference"))
@@ -91,6 +95,11 @@ def import_table(
         counts = {"videos": len(records), "groups": len(groups), "references": len(references)}
         content = {"manifest": str(out), **counts, "files": found, "without_score": unscored}
         write_text(json, json_format.dumps(content, indent=1) + "\n")
+
+
+def _seen_from(out: Path, src: Path, paths: Iterable[str]) -> list[str]:
+    """Return paths that count from the folder of `src` as they are seen from that of `out`."""
+    return [os.path.relpath(locate(src.parent, path), out.parent) if path else "" for path in paths]
 
 
 def read_columns(src: Path, columns: list[str], dialect: Dialect = FOUND_OUT) -> pd.DataFrame:

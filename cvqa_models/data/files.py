@@ -1,20 +1,85 @@
-"""Which file on disk is which row of a table: looked up by name, any extension, in any subfolder."""
+"""Which files on disk are videos, at any depth, and how their names are spelt."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import os
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-
-from cvqa_models.csv_table import near_misses
 
 log = logging.getLogger(__name__)
 
+# What FFmpeg's demuxers name as theirs and may hold video, but for pictures, sound and raw samples of unknown size.
 EXTENSIONS = frozenset(
-    {".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".flv", ".y4m", ".ivf", ".obu"}
-    | {".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".h266", ".266", ".vvc", ".bit", ".av1", ".vp9"}
+    {
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".qt",
+        ".mj2",
+        ".ismv",
+        ".3gp",
+        ".3g2",
+        ".f4v",
+        ".mkv",
+        ".mk3d",
+        ".webm",
+        ".avi",
+        ".divx",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".amv",
+    }
+    | {
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".m2t",
+        ".tp",
+        ".mpg",
+        ".mpeg",
+        ".mpe",
+        ".m1v",
+        ".m2v",
+        ".mpv",
+        ".vob",
+        ".ogv",
+        ".ogm",
+        ".dv",
+        ".mxf",
+        ".gxf",
+        ".lxf",
+        ".nut",
+        ".rm",
+        ".rmvb",
+        ".nsv",
+        ".wtv",
+    }
+    | {
+        ".y4m",
+        ".ivf",
+        ".obu",
+        ".gif",
+        ".apng",
+        ".avifs",
+        ".mjpg",
+        ".mjpeg",
+        ".drc",
+        ".vc1",
+        ".cavs",
+        ".avs2",
+        ".avs3",
+        ".evc",
+        ".vp8",
+        ".vp9",
+        ".av1",
+    }
+    | {".h261", ".h263", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".h266", ".266", ".vvc", ".bit"}
 )
+_NAMED = 3  # of the kinds of file that are passed over
 
 
 def sha256(path: str | Path) -> str:
@@ -27,7 +92,9 @@ def sha256(path: str | Path) -> str:
 
 
 def find_videos(folder: str | Path) -> list[Path]:
-    """Return every video below a folder, sorted.
+    """Return every video below a folder, sorted; what is passed over is counted and named in the log.
+
+    Hidden files and folders are not looked at, nor files whose names are no UTF-8, which no table can name.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -36,10 +103,42 @@ def find_videos(folder: str | Path) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder '{folder}'; give the folder that holds the videos.")
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+    files = sorted(path for path in _files(root) if path.is_file())
+    found = [path for path in files if path.suffix.lower() in EXTENSIONS and _is_text(path)]
+    passed = _passed_over(set(files) - set(found))
     if not found:
-        raise ValueError(f"'{folder}' holds no video; expected files such as .mp4, .mkv, .webm or .h265.")
+        others = f" (but {passed})" if passed else ""
+        raise ValueError(f"'{folder}' holds no video{others}; expected files such as .mp4, .mkv, .webm or .h265.")
+    if passed:
+        log.info("'%s': passed over %s, which are not read as videos.", folder, passed)
     return found
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Yield the files below a folder that are not hidden, as those are that a killed writer or a system leaves."""
+
+    def unreadable(error: OSError) -> None:
+        log.warning("'%s' is passed over: %s.", error.filename, error.strerror)
+
+    for folder, below, names in os.walk(root, onerror=unreadable):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
+def _is_text(path: Path) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in str(path))
+
+
+def _passed_over(files: Collection[Path]) -> str:
+    """Return numbers and kinds of files in words, the most frequent first, with an example of each."""
+    kinds: dict[str, list[Path]] = {}
+    for path in files:
+        kind = (path.suffix.lower() or "without an extension") if _is_text(path) else "with a name that is no UTF-8"
+        kinds.setdefault(kind, []).append(path)
+    ordered = sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0]))
+    shown = [f"{len(some)} {kind} (such as {min(some).name!r})" for kind, some in ordered[:_NAMED]]
+    rest = sum(len(some) for _, some in ordered[_NAMED:])
+    return ", ".join([*shown, *([f"{rest} of other kinds"] if rest else [])])
 
 
 def index_videos(folder: str | Path) -> dict[str, Path]:
@@ -53,79 +152,38 @@ def index_videos(folder: str | Path) -> dict[str, Path]:
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:
-    """Return stem -> file, in the order given.
+    """Return stem, in composed Unicode -> file, in the order given.
 
     Raises:
         ValueError: If two files have one stem.
     """
     found: dict[str, Path] = {}
     for path in files:
-        if path.stem in found:
-            raise ValueError(f"'{found[path.stem]}' and '{path}' have one stem; rename one of them.")
-        found[path.stem] = path
+        stem = composed(path.stem)
+        if stem in found:
+            raise ValueError(f"'{found[stem]}' and '{path}' have one stem; rename one of them.")
+        found[stem] = path
     return found
-
-
-def match_videos(
-    names: Mapping[str, str],
-    folder: str | Path,
-    *,
-    partial: bool = False,
-    prefix: str = "",
-    file_key: Callable[[str], str] = str,
-) -> dict[str, str]:
-    """Return video_id -> path for the videos of a table.
-
-    Args:
-        names: video_id -> file name, with or without extension; `a/b` is found as `b` below any folder `a`.
-        folder: Where the videos lie, at any depth.
-        partial: Whether rows without a video, and videos without a row, are left out with a warning instead of
-            refused.
-        prefix: Only files whose stem starts so are expected to have a row.
-        file_key: From a file's stem to the table's spelling, for data sets where they differ.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If a name fits several files; if a row has no video or a video has no row, with the most similar
-            names of the other side.
-    """
-    files = find_videos(folder)
-    index = _by_ending(files, Path(folder), file_key)
-    paths = {video_id: index[key] for video_id, name in names.items() if (key := without_extension(name)) in index}
-    for video_id, several in paths.items():
-        if len(several) > 1:
-            raise ValueError(
-                f"{video_id!r} fits '{several[0]}' and '{several[1]}'; keep one of them, or name its folder."
-            )
-    used = {path for several in paths.values() for path in several}
-    lost = [without_extension(names[video_id]) for video_id in names if video_id not in paths]
-    stray = [path.stem for path in files if path not in used and path.stem.startswith(prefix)]
-    problems = []
-    if lost:
-        near = near_misses(lost, stray or [path.stem for path in files])
-        problems.append(f"{len(lost)} of {len(names)} labels have no video: {near}")
-    if stray:
-        problems.append(f"{len(stray)} of {len(files)} videos have no label: {near_misses(stray, lost or list(names))}")
-    if problems and not partial:
-        raise ValueError(
-            f"In '{folder}', {'; '.join(problems)}; rename or remove them, or leave them out with `partial`."
-        )
-    for problem in problems:
-        log.warning("'%s': %s (left out)", folder, problem)
-    return {video_id: str(several[0]) for video_id, several in paths.items()}
-
-
-def _by_ending(files: list[Path], root: Path, file_key: Callable[[str], str]) -> dict[str, list[Path]]:
-    """Return every ending of a relative path without extension (`c`, `b/c`, `a/b/c`) -> the files that have it."""
-    index: dict[str, list[Path]] = {}
-    for path in files:
-        parts = [*path.relative_to(root).parts[:-1], file_key(path.stem)]
-        for start in range(len(parts)):
-            index.setdefault("/".join(parts[start:]), []).append(path)
-    return index
 
 
 def without_extension(name: str) -> str:
     """Return a file name without its extension, if that is one of a video."""
     path = PurePosixPath(name)
     return str(path.with_suffix("")) if path.suffix.lower() in EXTENSIONS else name
+
+
+def composed(name: str) -> str:
+    """Return a name in composed Unicode (NFC), as tables are read; some systems write names decomposed."""
+    return unicodedata.normalize("NFC", name)
+
+
+def locate(folder: Path, name: str) -> Path:
+    """Return the file that a table's cell names, seen from `folder`.
+
+    Where the name is not there as it is spelt, the same name in decomposed Unicode, or with the other system's
+    separators, is taken if that is there.
+    """
+    spellings = (name, unicodedata.normalize("NFD", name), composed(name), composed(name).replace("\\", "/"))
+    if name.isascii() and "\\" not in name:
+        return folder / name
+    return next((folder / spelling for spelling in spellings if os.path.lexists(folder / spelling)), folder / name)

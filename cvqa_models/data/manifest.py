@@ -16,7 +16,7 @@ from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import frame_text, numbers, read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id, read_cvqad
 from cvqa_models.data.atomic import write_text
-from cvqa_models.data.files import index_videos
+from cvqa_models.data.files import index_videos, locate
 from cvqa_models.types import VideoRecord
 
 COLUMNS = [
@@ -147,7 +147,7 @@ def read_manifest(path: str | Path, *, target: str = "mos", dialect: Dialect = F
         reference = cells["reference"] or cells["video_id"]
         record = VideoRecord(
             video_id=cells["video_id"],
-            path=str(folder / cells["path"]) if cells["path"] else None,
+            path=str(locate(folder, cells["path"])) if cells["path"] else None,
             group=cells["group"] or Path(path).stem,
             reference=reference,
             mos=mos[row],
@@ -161,7 +161,7 @@ def read_manifest(path: str | Path, *, target: str = "mos", dialect: Dialect = F
         _check_row(record, f"'{path}' row {row + 1}")
         records.append(record)
     if "reference_path" in table:
-        sources = [str(folder / cell) if cell else None for cell in table["reference_path"]]
+        sources = [str(locate(folder, cell)) if cell else None for cell in table["reference_path"]]
         records = [replace(record, reference_path=source) for record, source in zip(records, sources, strict=True)]
     check_unique(records, path)
     return records

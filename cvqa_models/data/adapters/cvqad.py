@@ -12,7 +12,8 @@ import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
-from cvqa_models.data.files import index_videos, match_videos
+from cvqa_models.data.files import index_videos
+from cvqa_models.data.matching import match_videos
 from cvqa_models.types import VideoRecord
 
 KEYS = ("codec", "preset", "sequence", "crf")

@@ -1,13 +1,14 @@
-"""Files are found by name at any depth; whatever does not match is named with its neighbours."""
+"""Videos of every type are found at any depth; whatever is passed over is counted and named."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from cvqa_models.data.files import index_videos, match_videos, sha256
+from cvqa_models.data.files import find_videos, index_videos, locate, sha256
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -17,44 +18,6 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def test_any_extension_at_any_depth(tmp_path: Path) -> None:
-    touch(tmp_path, "a/b/one.MKV", "two.h265", "notes.txt")
-    assert match_videos({"1": "one", "2": "two.mp4"}, tmp_path) == {
-        "1": str(tmp_path / "a/b/one.MKV"),
-        "2": str(tmp_path / "two.h265"),
-    }
-
-
-def test_a_folder_tells_apart_equal_names(tmp_path: Path) -> None:
-    touch(tmp_path, "x/train/0001.mp4", "x/test/0001.mp4")
-    matched = match_videos({"a": "train/0001.mp4", "b": "test/0001.mp4"}, tmp_path)
-    assert matched == {"a": str(tmp_path / "x/train/0001.mp4"), "b": str(tmp_path / "x/test/0001.mp4")}
-    with pytest.raises(ValueError, match=r"'a' fits '.*test/0001\.mp4' and '.*train/0001\.mp4'"):
-        match_videos({"a": "0001"}, tmp_path)
-
-
-def test_dots_in_a_name_are_no_extension(tmp_path: Path) -> None:
-    touch(tmp_path, "clip_1.5mbps.mp4")
-    assert list(match_videos({"v": "clip_1.5mbps"}, tmp_path)) == ["v"]
-
-
-def test_what_does_not_match_is_named_with_the_nearest(tmp_path: Path) -> None:
-    touch(tmp_path, "enc_res_x265_fast_a_100.mp4", "enc_res_x264_fats_a_100.mp4", "source_a.mp4")
-    names = {"1": "enc_res_x265_fast_a_100", "2": "enc_res_x264_fast_a_100"}
-    message = (
-        r"1 of 2 labels have no video: 'enc_res_x264_fast_a_100' \(near: 'enc_res_x264_fats_a_100'\); "
-        r"1 of 3 videos have no label: 'enc_res_x264_fats_a_100' \(near: 'enc_res_x264_fast_a_100'\)"
-    )
-    with pytest.raises(ValueError, match=message):
-        match_videos(names, tmp_path, prefix="enc_res_")
-    assert list(match_videos(names, tmp_path, prefix="enc_res_", partial=True)) == ["1"]
-
-
-def test_files_may_be_spelt_otherwise(tmp_path: Path) -> None:
-    touch(tmp_path, "123_centercrop_540_8s.mp4")
-    assert list(match_videos({"123": "123"}, tmp_path, file_key=lambda stem: stem.split("_")[0])) == ["123"]
-
-
 def test_folders_without_videos_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
         index_videos(tmp_path / "absent")
@@ -62,6 +25,63 @@ def test_folders_without_videos_are_refused(tmp_path: Path) -> None:
         index_videos(tmp_path)
     with pytest.raises(ValueError, match="have one stem"):
         index_videos(touch(tmp_path, "a/x.mp4", "b/x.mkv"))
+
+
+def test_every_type_of_video_is_looked_at_and_the_rest_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    videos = ["00001.MTS", "cam.m2ts", "g.gif", "ok.mp4", "phone.3gp", "v.vob", "x.mxf"]
+    others = ["a.txt", "b.txt", "notes", "sub/raw.yuv", "sub/s.wav"]
+    touch(tmp_path, *videos, *others, ".partial-1/half.mkv", ".hidden.mp4", "._ok.mp4")
+    with caplog.at_level("INFO"):
+        assert [path.name for path in find_videos(tmp_path)] == videos
+    assert caplog.messages == [
+        f"'{tmp_path}': passed over 2 .txt (such as 'a.txt'), 1 .wav (such as 's.wav'), 1 .yuv (such as 'raw.yuv'), "
+        "1 of other kinds, which are not read as videos."
+    ]
+    with pytest.raises(ValueError, match=r"holds no video \(but 1 \.wav \(such as 's\.wav'\), 1 \.yuv"):
+        find_videos(tmp_path / "sub")
+
+
+def test_a_name_that_no_table_can_hold_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "ok.mp4", os.fsdecode(b"caf\xe9.mp4"))
+    with caplog.at_level("INFO"):
+        assert [path.name for path in find_videos(tmp_path)] == ["ok.mp4"]
+    assert r"1 with a name that is no UTF-8 (such as 'caf\udce9.mp4')" in caplog.text
+
+
+def test_unreadable_folders_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "ok.mp4", "locked/x.mp4")
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [path.name for path in find_videos(tmp_path)] == ["ok.mp4"]
+    assert f"'{tmp_path / 'locked'}' is passed over: Permission denied." in caplog.text
+
+
+def test_ids_of_a_folder_are_composed(tmp_path: Path) -> None:
+    touch(tmp_path, "e\u0301te\u0301.mp4")
+    assert index_videos(tmp_path) == {"\u00e9t\u00e9": tmp_path / "e\u0301te\u0301.mp4"}
+
+
+def test_a_cell_finds_the_file_that_another_system_spells_otherwise(tmp_path: Path) -> None:
+    touch(tmp_path, "sub/e\u0301.mp4", "sub/\u00f6.mp4", "sub/plain.mp4", "odd\\name.mp4")
+    for cell, name in {
+        "sub/\u00e9.mp4": "sub/e\u0301.mp4",
+        "sub/o\u0308.mp4": "sub/\u00f6.mp4",
+        "sub\\plain.mp4": "sub/plain.mp4",
+        "sub\\\u00f6.mp4": "sub/\u00f6.mp4",
+        "odd\\name.mp4": "odd\\name.mp4",
+        "absent\u00e9.mp4": "absent\u00e9.mp4",
+    }.items():
+        assert locate(tmp_path, cell) == tmp_path / name
 
 
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:

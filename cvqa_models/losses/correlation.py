@@ -243,8 +243,14 @@ def centred(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _standardised(mos: Tensor, weight: Tensor) -> Tensor:
-    label = centred(mos, weight)
+    label = _near_one(centred(mos, weight), weight)
     return label / _nonzero(_mean(label.square(), weight).sqrt())
+
+
+def _near_one(target: Tensor, weight: Tensor) -> Tensor:
+    """Return labels over the power of two that brings the largest into [1, 2): the square of 1e20 leaves float32."""
+    largest = _nonzero((target * (weight > 0)).abs().amax(-1, keepdim=True))
+    return target / (largest / (2 * torch.frexp(largest).mantissa))
 
 
 def _mean(x: Tensor, weight: Tensor) -> Tensor:
@@ -259,7 +265,7 @@ def _nonzero(x: Tensor) -> Tensor:
 def _pearson(x: Tensor, target: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Return the weighted correlation; `target` carries no gradient and is scaled exactly, `x` with `eps`."""
     x = centred(x, weight)
-    target = centred(target, weight)
+    target = _near_one(centred(target, weight), weight)
     target = target / _nonzero((weight * target.square()).sum(-1, keepdim=True).sqrt())
     return (weight * x * target).sum(-1) / ((weight * x.square()).sum(-1) + eps).sqrt()
 

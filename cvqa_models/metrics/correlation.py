@@ -1,7 +1,8 @@
 """Pearson, Spearman and Kendall of one group, for many columns of scores at once.
 
-Ranks and pairs come from signs of differences, which are exact in floating point: a perfect order gives exactly 1
-where library routines give 1 - 1e-16, and ties share their rank.
+Ranks and pairs come from comparisons, which are exact in floating point: a perfect order gives exactly 1 where library
+routines give 1 - 1e-16, and ties share their rank. Squares are taken of values near 1, so that scores may be of any
+scale, 1e200 or 1e-200.
 """
 
 from __future__ import annotations
@@ -57,16 +58,36 @@ def coefficients(mos: Floats, scores: Floats) -> Coefficients:
 
 
 def _signs(mos: Floats, scores: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
-    """Yield signs of differences of a block of rows to all rows, shapes (b, n) and (b, n, K), in bounded memory."""
+    """Yield how a block of rows compares with all rows, 1, 0 or -1, shapes (b, n) and (b, n, K), in bounded memory."""
     block = max(1, _SIGNS_AT_ONCE // max(1, scores.size))
     for start in range(0, len(mos), block):
         rows = slice(start, start + block)
-        yield rows, np.sign(mos[rows, None] - mos), np.sign(scores[rows, None] - scores)
+        yield rows, compared(mos[rows, None], mos), compared(scores[rows, None], scores)
+
+
+def compared(one: Floats, other: Floats) -> Floats:
+    """Return 1 where `one` is larger, -1 where it is smaller and 0 where they are equal, broadcast.
+
+    A difference would overflow between large values.
+    """
+    sign: Floats = np.subtract(one > other, one < other, dtype=np.float64)
+    return sign
+
+
+def near_one(values: Floats) -> Floats:
+    """Return each column times the power of two that brings its largest absolute value into [0.5, 1); zeros stay.
+
+    Nothing is rounded but what vanishes beside the largest.
+    """
+    exponent = np.frexp(np.abs(values).max(0, initial=0))[1]
+    scaled: Floats = np.ldexp(values, -exponent)
+    return scaled
 
 
 def _pearson(mos: Floats, scores: Floats) -> Floats:
     if not len(mos):
         return np.full(scores.shape[1], np.nan)
+    mos, scores = near_one(mos), near_one(scores)
     # Minus the first row: equal values become exact zeros, so that a constant column is seen as one.
     mos, scores = mos - mos[0], scores - scores[0]
     x, y = mos - mos.mean(), scores - scores.mean(0)

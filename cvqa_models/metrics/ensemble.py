@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cvqa_models.metrics.correlation import Floats
+from cvqa_models.metrics.correlation import Floats, near_one
 
 
 def standardise(group: Sequence[str], scores: Floats) -> Floats:
@@ -25,7 +25,8 @@ def standardise(group: Sequence[str], scores: Floats) -> Floats:
     result = np.zeros(scores.shape)
     for name in np.unique(names):
         rows = names == name
-        own = scores[rows] - scores[rows][0]  # equal values become exact zeros
+        own = near_one(scores[rows])
+        own -= own[0].copy()  # equal values become exact zeros
         own -= own.mean(0)
         spread = own.std(0)
         result[rows] = own / np.where(spread > 0, spread, 1)

@@ -157,17 +157,21 @@ def group_table(group: Sequence[str], mos: Floats, scores: Floats) -> GroupTable
         raise ValueError(f"{len(group)} groups, {len(mos)} `mos` and {len(scores)} `score` values; expected as many.")
     labelled = ~np.isnan(mos)
     mos, scores = mos[labelled], scores[labelled]
-    broken = ~np.isfinite(np.column_stack([mos, scores])).all(1)
-    if broken.any():
-        raise ValueError(f"`mos` or `score` is not finite for {broken.sum()} of {len(mos)} videos; expected numbers.")
-    names, member = np.unique(np.asarray(group, dtype=np.str_)[labelled], return_inverse=True)
+    own = np.asarray(group, dtype=np.str_)[labelled]
+    for column, broken in (("mos", ~np.isfinite(mos)), ("score", ~np.isfinite(scores).all(1))):
+        if broken.any():
+            raise ValueError(
+                f"`{column}` is not finite for {broken.sum()} of {len(mos)} videos (first: the labelled row "
+                f"{broken.argmax() + 1}, in group '{own[broken.argmax()]}'); expected numbers."
+            )
+    names, member = np.unique(own, return_inverse=True)
     rows = [np.flatnonzero(member == index) for index in range(len(names))]
     values = np.full((len(METRICS), len(names), scores.shape[1]), np.nan)
     for index, videos in enumerate(rows):
         if len(videos) >= SMALLEST_GROUP:
             values[:, index] = coefficients(mos[videos], scores[videos])
     sizes = np.array([len(videos) for videos in rows], dtype=np.int64)
-    spread = np.array([np.ptp(mos[videos]) > 0 for videos in rows], dtype=np.bool_)
+    spread = np.array([mos[videos].max() > mos[videos].min() for videos in rows], dtype=np.bool_)
     return GroupTable([str(name) for name in names], sizes, values, spread & (sizes >= SMALLEST_GROUP))
 
 

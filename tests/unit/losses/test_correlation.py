@@ -69,6 +69,15 @@ def test_krocc_leaves_label_ties_out() -> None:
     assert krocc_loss(pred, mos, temperature=1e-4).item() == pytest.approx((1 - truth) / 2, abs=1e-9)
 
 
+@pytest.mark.parametrize("loss", [plcc_loss, fisher_loss, standard_mse_loss, anchor_loss, *RANKING])
+@pytest.mark.parametrize("power", [-120, -70, 70, 120])
+def test_labels_may_have_any_scale(loss, power: int) -> None:
+    """Their squares leave float32 from 2**64 on. A power of two changes no digit, so the loss must be the same."""
+    pred, mos = (x.float() for x in draw(9, 8))
+    weight = torch.tensor([1.0] * 8 + [0])
+    assert torch.equal(loss(pred, mos * 2.0**power, weight), loss(pred, mos, weight))
+
+
 def test_ranknet_is_the_mean_over_ordered_pairs() -> None:
     pred, mos = with_ties(9, 5)
     pairs = [(i, j) for i in range(9) for j in range(9) if mos[i] > mos[j]]

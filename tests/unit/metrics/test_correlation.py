@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from cvqa_models.metrics import correlation
@@ -47,6 +52,47 @@ def test_affine_changes_do_not_matter() -> None:
     mos, scores = draw(14)
     for found, expected in zip(coefficients(3 * mos - 8, 1e-3 * scores + 5), coefficients(mos, scores), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 1e307, 5e-310, -1e200])
+@pytest.mark.parametrize("ties", [False, True], ids=["untied", "ties"])
+def test_scale_does_not_matter(scale: float, ties: bool) -> None:
+    mos, scores = draw(14, ties=ties)
+    for scaled in (coefficients(scale * mos, scores), coefficients(mos, scale * scores)):
+        for found, expected in zip(scaled, coefficients(mos, scores), strict=True):
+            np.testing.assert_allclose(found, np.sign(scale) * expected, atol=1e-9)
+
+
+def exact(x: list[float], y: list[float]) -> tuple[float, float, float]:
+    """Spearman, Pearson, Kendall by fractions, which neither round nor overflow; NaN where one is constant."""
+
+    def sign(a: Fraction, b: Fraction) -> int:
+        return (a > b) - (a < b)
+
+    def pearson(x: list[Fraction], y: list[Fraction]) -> float:
+        n = len(x)
+        a, b = [v - sum(x) / n for v in x], [v - sum(y) / n for v in y]
+        xy, xx, yy = (sum(p * q for p, q in zip(*pair, strict=True)) for pair in ((a, b), (a, a), (b, b)))
+        return math.nan if not xx * yy else math.sqrt(xy * xy / (xx * yy)) * (1 if xy > 0 else -1)
+
+    a, b = [Fraction(v) for v in x], [Fraction(v) for v in y]
+    ranks = [[Fraction(sum(sign(v, w) for w in values)) for v in values] for values in (a, b)]
+    pairs = [(sign(a[i], a[j]), sign(b[i], b[j])) for i in range(len(a)) for j in range(i)]
+    size = math.sqrt(sum(s != 0 for s, _ in pairs) * sum(t != 0 for _, t in pairs))
+    return pearson(*ranks), pearson(a, b), sum(s * t for s, t in pairs) / size if size else math.nan
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 1.0, 5e-324, 1e-200, 1e200, -1e308])
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(finite, finite), min_size=2, max_size=7))
+def test_equal_to_exact_fractions_whatever_the_values(pairs: list[tuple[float, float]]) -> None:
+    x, y = (list(values) for values in zip(*pairs, strict=True))
+    found = coefficients(np.array(x), np.array(y)[:, None])
+    truth = exact(x, y)
+    assert [found.srocc[0], found.krocc[0]] == pytest.approx([truth[0], truth[2]], abs=1e-12, nan_ok=True)
+    assert found.plcc[0] == pytest.approx(truth[1], abs=1e-9, nan_ok=True)
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch) -> None:

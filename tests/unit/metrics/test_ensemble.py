@@ -20,6 +20,12 @@ def test_standardise_is_a_z_score_in_each_group() -> None:
         np.testing.assert_allclose(found[rows], stats.zscore(scores[rows]), atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 1e307, 5e-310])
+def test_standardise_takes_any_scale(scale: float) -> None:
+    scores = RNG.normal(size=(60, 2))
+    np.testing.assert_allclose(standardise(GROUP, scale * scores), standardise(GROUP, scores), atol=1e-9)
+
+
 def test_a_constant_group_becomes_zero() -> None:
     assert not standardise(["a"] * 4, np.full((4, 1), 0.1)).any()
 

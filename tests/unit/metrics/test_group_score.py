@@ -130,5 +130,11 @@ def test_bad_input_is_refused() -> None:
         Thresholds(krocc=2)
     with pytest.raises(ValueError, match="2 groups, 3 `mos` and 3 `score` values"):
         evaluate(["a", "a"], [1, 2, 3], [1, 2, 3])
-    with pytest.raises(ValueError, match="not finite for 1 of 3 videos"):
-        evaluate(["a"] * 3, [1, 2, 3], [1, math.inf, 3])
+    with pytest.raises(
+        ValueError, match=r"`score` is not finite for 1 of 3 videos \(first: the labelled row 2, in group 'b'\)"
+    ):
+        evaluate(["a", "b", "b"], [1, 2, 3], [1, math.inf, 3])
+    with pytest.raises(ValueError, match=r"`score` is not finite for 2 of 3 videos \(first: the labelled row 1,"):
+        evaluate(["a"] * 3, [1, 2, 3], [math.nan, -math.inf, 3])
+    with pytest.raises(ValueError, match=r"`mos` is not finite for 1 of 3 videos \(first: the labelled row 3,"):
+        evaluate(["a"] * 3, [1, 2, -math.inf], [1, 2, 3])

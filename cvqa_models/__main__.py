@@ -36,12 +36,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "systems": ("systems:systems", "list the systems, their branches, sizes and weights"),
 }
 
+TRAINING = ("fit", "validate", "test", "predict")
+"""What `train.py` runs, on Lightning's command line."""
+
 
 def usage() -> str:
     """Return the list of commands."""
     lines = ["usage: cvqa COMMAND [--help]", "", "No-reference quality models of compressed video.", "", "commands:"]
     lines += [f"  {name:16} {sentence}" for name, (_, sentence) in COMMANDS.items()]
-    return "\n".join([*lines, "", "training: python train.py fit|validate|test|predict --config ...", ""])
+    return "\n".join([*lines, "", "training: cvqa fit|validate|test|predict --config ...", ""])
 
 
 def find_command(words: list[str]) -> tuple[str, list[str]]:
@@ -54,7 +57,7 @@ def find_command(words: list[str]) -> tuple[str, list[str]]:
         name = " ".join(words[:length])
         if name in COMMANDS:
             return name, words[length:]
-    known = sorted({name.split()[0] for name in COMMANDS})
+    known = sorted({*TRAINING, *(name.split()[0] for name in COMMANDS)})
     family = [name for name in COMMANDS if name.split()[0] == words[0]]
     if family:
         raise ValueError(f"`cvqa {words[0]}` needs one of: {', '.join(name.split()[1] for name in family)}.")
@@ -134,6 +137,11 @@ def _run(words: list[str]) -> object:
     odd = [word for word in words if any("\udc80" <= letter <= "\udcff" for letter in word)]
     if odd:
         raise ValueError(f"{odd[0]!r} holds bytes that are no text in UTF-8; rename the file.")
+    if words[0] in TRAINING:
+        from cvqa_models.cli import run_cli
+
+        run_cli(words)
+        return 0
     name, rest = find_command(words)
     return call(name, load_command(name), rest)
 

@@ -21,9 +21,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cvqa_models.shipped import CHECKPOINTS, downloads
+
 Rename = Callable[[str], str | None] | Mapping[str, str]
 
-FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
+FOLDER = downloads()
 CONTAINERS = ("state_dict", "model_state", "model")  # where training scripts put the tensors beside their own records
 HUB = "https://huggingface.co"
 UVQ15 = "https://github.com/google/uvq/raw/main/uvq1p5_pytorch/checkpoints"
@@ -120,7 +122,7 @@ def known_sha256(name: str) -> str | None:
     The digest of weights that come with the project stands on the card beside them.
     """
     if name in SHIPPED:
-        card = (FOLDER / SHIPPED[name]).with_suffix(".md")
+        card = (CHECKPOINTS / SHIPPED[name]).with_suffix(".md")
         found = re.search(r"\b[0-9a-f]{64}\b", card.read_text(encoding="utf-8")) if card.is_file() else None
         return found.group() if found else None
     known = published(name)
@@ -128,7 +130,7 @@ def known_sha256(name: str) -> str | None:
 
 
 def resolve(weights: str | Path) -> Path:
-    """Return the file that `weights` means: a path, a file in `$CVQA_WEIGHTS` or `checkpoints/`, or a known name.
+    """Return the file that `weights` means: a path, a file in `$CVQA_WEIGHTS` or among the fetched, or a known name.
 
     Raises:
         FileNotFoundError: If there is none; the message says where the file comes from and which command fetches it.
@@ -137,7 +139,9 @@ def resolve(weights: str | Path) -> Path:
     shipped = SHIPPED.get(str(weights))
     relative = known.file if known else shipped or str(weights)
     given = os.environ.get("CVQA_WEIGHTS")
-    folders = [Path(given), FOLDER] if given else [FOLDER]
+    folders = [*([Path(given)] if given else []), FOLDER]
+    if shipped:
+        folders.append(CHECKPOINTS)
     candidates = [Path(relative).expanduser(), *(folder / relative for folder in folders)]
     for path in candidates:
         if path.is_file():
@@ -149,8 +153,8 @@ def resolve(weights: str | Path) -> Path:
         )
     if shipped:
         raise FileNotFoundError(
-            f"weights '{weights}' need the file '{candidates[-1]}', which comes with a clone of this project; copy "
-            f"checkpoints/{shipped} from there into a folder and set CVQA_WEIGHTS to that folder"
+            f"weights '{weights}' need the file '{candidates[-1]}', which comes with this project; install it again, "
+            f"or copy checkpoints/{shipped} from a clone into a folder and set CVQA_WEIGHTS to that folder"
         )
     raise FileNotFoundError(
         f"weights '{weights}' are neither a file, nor a file in {' or '.join(map(str, folders))}, nor one of the names "

@@ -6,6 +6,7 @@ import importlib.resources
 import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -167,11 +168,20 @@ def render(scene: Scene, height: int, width: int, frames: int, seed: int = 0) ->
 
 
 def read_photograph(name: str) -> Tensor:
-    """Return a photograph as float32 (3, H, W) in [0, 255]."""
+    """Return a photograph as float32 (3, H, W) in [0, 255].
+
+    Raises:
+        ValueError: If it comes with a package that is not installed.
+    """
     from PIL import Image
 
     if name in PHOTOGRAPHS:
         package, file = PHOTOGRAPHS[name]
+        if find_spec(package.partition(".")[0]) is None:
+            raise ValueError(
+                f"The photograph {name!r} comes with the package {package.partition('.')[0]}, which is not installed; "
+                "install `cvqa_models[build]`."
+            )
         with importlib.resources.as_file(importlib.resources.files(package) / file) as path, Image.open(path) as image:
             pixels = np.array(image.convert("RGB"), dtype=np.float32)
     else:

@@ -10,8 +10,7 @@ from cvqa_models.build.mini import build_mini
 from cvqa_models.commands.evaluate import evaluate
 from cvqa_models.commands.report import report
 from cvqa_models.commands.submit import submit
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+from cvqa_models.shipped import CONFIGS
 
 
 def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> None:
@@ -26,8 +25,6 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
     from cvqa_models.cli import run_cli
 
     console = Console()
-    if not CONFIGS.is_dir():
-        raise FileNotFoundError(f"'{CONFIGS}' is missing; `cvqa demo` runs in a clone of the project.")
     if (run / "logs").exists():
         raise ValueError(
             f"'{run}' already holds a run; remove it, or give another folder: `cvqa demo --run OTHER`, or "

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from cvqa_models.models.module import QualityModule
 
 from cvqa_models.data.atomic import write_text
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+from cvqa_models.shipped import CONFIGS
 
 # SROCC, PLCC, KROCC and Result on the challenge's test set, as far as its report is at hand: of some teams only the
 # Result is. COVER and the three that are trained here have no figure of their own.

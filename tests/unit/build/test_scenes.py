@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from cvqa_models.build.scenes import PHOTOGRAPHS, SCENES, Box, Mover, Scene, random_scenes, render
+from cvqa_models.build import scenes
+from cvqa_models.build.scenes import (
+    PHOTOGRAPHS,
+    SCENES,
+    Box,
+    Mover,
+    Scene,
+    random_scenes,
+    read_photograph,
+    render,
+)
 
 STILL = Scene("still", "cat", Box(0.5, 0.5, 0.7), Box(0.5, 0.5, 0.7))
 
@@ -70,3 +80,9 @@ def test_the_same_seed_gives_the_same_pictures_and_scenes() -> None:
     assert random_scenes(5, seed=1) == random_scenes(5, seed=1)
     assert random_scenes(5, seed=1) != random_scenes(5, seed=2)
     assert _clip(random_scenes(3, seed=7)[2], 2).shape == (2, 48, 64, 3)
+
+
+def test_a_photograph_of_a_package_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(scenes.PHOTOGRAPHS, "moon", ("absent_package", "data/moon.png"))
+    with pytest.raises(ValueError, match=r"'moon' comes with the package absent_package, .* `cvqa_models\[build\]`"):
+        read_photograph("moon")

@@ -73,9 +73,10 @@ def test_a_trained_branch_starts_from_the_shipped_weights() -> None:
 
 
 def test_an_install_without_the_file_says_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(weights, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     monkeypatch.delenv("CVQA_WEIGHTS", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"comes with a clone .* set CVQA_WEIGHTS to that folder"):
+    with pytest.raises(FileNotFoundError, match=r"comes with this project; .* set CVQA_WEIGHTS to that folder"):
         shipped_model()
     monkeypatch.setenv("CVQA_WEIGHTS", str(CHECKPOINTS))
     assert shipped_model()

@@ -16,17 +16,19 @@ import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from cvqa_models.video import decoders
-from cvqa_models.video.decoders import DECODERS, TimelineChangedError, UnopenableError, VideoInfo
+from cvqa_models.video.decoders import DECODERS
+from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
 from cvqa_models.video.pixels import Frame, Kernel
+from cvqa_models.video.pyav_decoder import count_pyav, recount_pyav
 from cvqa_models.video.scaling import Scaler
 from cvqa_models.video.view import View
 
 Decoder = Literal["auto", "pyav", "torchcodec", "ffmpeg", "decord"]
 Untagged = Literal["bt709", "bt601"]
+Hdr = Literal["refuse", "tonemap"]
 Clip = tuple[str, int, Tensor]
 
-CHAIN = ("pyav", "torchcodec", "ffmpeg")
+CHAIN = ("pyav", "ffmpeg")
 PACKAGES = {"auto": "av", "pyav": "av", "torchcodec": "torchcodec", "ffmpeg": "imageio-ffmpeg", "decord": "decord"}
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class ReadOptions:
     """How files are decoded.
 
     Attributes:
-        decoder: `auto` is PyAV, and for a file that it cannot open torchcodec, then the ffmpeg program.
+        decoder: `auto` is PyAV, and for a file that it cannot open the ffmpeg program.
         untagged: Colour matrix of streams of 720 lines and more that name none. Published weights of most systems
             were tuned on `bt601`, the default of every decoder library; `bt709` is what such streams mean.
 
@@ -79,7 +81,7 @@ def probe(path: str | Path, options: ReadOptions | None = None) -> VideoInfo:
     reasons = []
     for name in CHAIN if chosen == "auto" else (chosen,):
         try:
-            info = DECODERS[name].probe(str(path))
+            info = DECODERS[name].probe(str(path), None)
         except UnopenableError as error:
             reasons.append(f"{name}: {error}")
             continue
@@ -129,14 +131,19 @@ def iter_clips(
     options = options or ReadOptions()
     info = probe(path, options)
     source = _probe_source(info, views, options, reference)
+    _say(info)
     try:
         yield from _one_pass(info, source, views, options, rng)
     except TimelineChangedError:
-        info = decoders.recount_pyav(info.path)
-        source = source and decoders.recount_pyav(source.path)
+        info = recount_pyav(info.path, info.stream)
+        source = source and recount_pyav(source.path, source.stream)
         logger.warning("'%s': %d frames decode, which is not what the container lists", path, info.timeline.num_frames)
         _check_source(info, source)
-        yield from _one_pass(info, source, views, options, rng)
+        _say(info)
+        try:
+            yield from _one_pass(info, source, views, options, rng)
+        except TimelineChangedError as error:
+            raise ValueError(f"'{path}' decodes to other frames each time; copy or encode it again.") from error
 
 
 def check_video(path: str | Path, options: ReadOptions | None = None) -> int:
@@ -148,8 +155,13 @@ def check_video(path: str | Path, options: ReadOptions | None = None) -> int:
     """
     info = probe(path, options)
     if info.decoder == "pyav":
-        return decoders.count_pyav(info.path)
+        return count_pyav(info.path, info.stream)
     return sum(1 for _ in DECODERS[info.decoder].frames(info, range(info.timeline.num_frames)))
+
+
+def _say(info: VideoInfo) -> None:
+    if info.notes:
+        logger.warning("'%s': %s", info.path, "; ".join(info.notes))
 
 
 def _probe_source(
@@ -189,7 +201,7 @@ def _one_pass(
     plans = [_Plan(view, info, rng) for view in views]
     wanted = sorted({index for plan in plans for index in plan.uses})
     paired = {index for plan in plans if plan.view.with_reference for index in plan.uses}
-    scaler, source_scaler = Scaler(options.untagged), Scaler(options.untagged)
+    scaler, source_scaler = (Scaler(options.untagged, v.filters if v else ()) for v in (info, source))
     with closing(_frames(info, wanted)) as frames, closing(_frames(source, sorted(paired))) as source_frames:
         for index, frame in frames:
             pictures = [_Picture(frame, scaler)]

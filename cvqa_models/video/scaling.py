@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -9,32 +10,49 @@ import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
+from cvqa_models.video.geometry import Filters
 from cvqa_models.video.pixels import Frame, Kernel
 
 # Without both, swscale takes a shortcut that darkens every picture by more than one level.
 EXACT = "accurate_rnd+full_chroma_int"
 BICUBIC = ":param0=0:param1=0.5"  # the kernel of Pillow and torchvision; swscale's own default is sharper
-MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}  # by H.273 number
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}  # by H.273 number
+# Those that FFmpeg does not convert either, by H.273 number.
+OTHER_MATRICES = {
+    8: "YCgCo",
+    10: "BT.2020 constant luminance",
+    11: "SMPTE 2085",
+    12: "chroma-derived",
+    13: "chroma-derived",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
+LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 HD_LINES = 720
+GRAY = re.compile(r"gray((9|10|12|14|16)le)?")
 PLANAR = "gbrp"  # the same values as packed RGB in half the time
 
 
 class Scaler:
     """Converts decoded frames to RGB; one filter graph per kind of frame, size and kernel is kept.
 
+    Transparency is dropped, not laid over a background, as FFmpeg does.
+
     Args:
         untagged: Colour matrix of streams of 720 lines and more that name none; smaller ones are taken as BT.601.
+        filters: FFmpeg filters that crop a frame and set it upright, as (name, arguments).
     """
 
-    def __init__(self, untagged: str) -> None:
+    def __init__(self, untagged: str, filters: Filters = ()) -> None:
         self.untagged = untagged
+        self.filters = filters
         self._graphs: dict[tuple[Any, ...], Graph] = {}
 
     def scale(self, frame: VideoFrame, height: int, width: int, kernel: Kernel) -> Frame:
         """Return `frame` upright as uint8 RGB, shape (height, width, 3)."""
-        if frame.rotation % 180:
-            height, width = width, height
+        frame = _with_chroma(frame)
         graph = self._graph(frame, f"{width}:{height}:flags={kernel}+{EXACT}{BICUBIC if kernel == 'bicubic' else ''}")
         graph.push(frame)
         planes = [
@@ -42,8 +60,7 @@ class Scaler:
             for plane in graph.vpull().planes
         ]
         green, blue, red = planes
-        picture = np.stack([red, green, blue]).transpose(1, 2, 0)
-        return np.rot90(picture, frame.rotation // 90) if frame.rotation else picture
+        return np.stack([red, green, blue]).transpose(1, 2, 0)
 
     def _graph(self, frame: VideoFrame, scale: str) -> Graph:
         colour = self._colour(frame)
@@ -57,9 +74,9 @@ class Scaler:
                 format=frame.format,
                 time_base=frame.time_base or Fraction(1, 1000),
             )
-            graph.link_nodes(
-                source, graph.add("scale", scale + colour), graph.add("format", PLANAR), graph.add("buffersink")
-            ).configure()
+            upright = [graph.add(name, arguments) for name, arguments in self.filters]
+            to_rgb = [graph.add("scale", scale + colour), graph.add("format", PLANAR), graph.add("buffersink")]
+            graph.link_nodes(source, *upright, *to_rgb).configure()
             self._graphs[key] = graph
         return self._graphs[key]
 
@@ -71,3 +88,34 @@ class Scaler:
         matrix = MATRICES.get(int(frame.colorspace), untagged)
         full = frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj")
         return f":in_color_matrix={matrix}:in_range={'full' if full else 'limited'}"
+
+
+def check_matrix(path: str, frame: VideoFrame) -> None:
+    """Check that the colours of a frame can be converted.
+
+    Raises:
+        ValueError: If not, with the name of their matrix.
+    """
+    name = OTHER_MATRICES.get(int(frame.colorspace))
+    if name is not None and not frame.format.is_rgb:
+        raise ValueError(
+            f"'{path}' has {name} colours, which FFmpeg does not convert to RGB; encode it again as BT.709."
+        )
+
+
+def _with_chroma(frame: VideoFrame) -> VideoFrame:
+    """Return gray of limited range as 4:2:0 with neutral chroma: swscale takes all gray for full range."""
+    if frame.color_range != LIMITED_RANGE or not GRAY.fullmatch(frame.format.name):
+        return frame
+    bits = frame.format.components[0].bits
+    coloured = VideoFrame(frame.width, frame.height, frame.format.name.replace("gray", "yuv420p"))
+    coloured.colorspace, coloured.color_range = frame.colorspace, frame.color_range
+    coloured.pts, coloured.time_base = frame.pts, frame.time_base
+    size = 1 if bits == 8 else 2
+    for index, plane in enumerate(coloured.planes):
+        lines = np.full((plane.height, plane.line_size // size), 1 << (bits - 1), np.uint8 if size == 1 else "<u2")
+        if index == 0:
+            source = np.frombuffer(memoryview(frame.planes[0]), lines.dtype).reshape(frame.height, -1)
+            lines[:, : frame.width] = source[:, : frame.width]
+        plane.update(lines.tobytes())
+    return coloured

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from cvqa_models.video import decoders, reader
+from cvqa_models.video import decoders, pyav_decoder, reader
 from cvqa_models.video.frames import Chunks, KeyFrames, UniformClips
+from cvqa_models.video.info import UnopenableError, VideoInfo
 from cvqa_models.video.pixels import Crop, Fit, Fragments, Native, Resize
 from cvqa_models.video.reader import ReadOptions, check_video, iter_clips, probe, read_views
 from cvqa_models.video.view import View
@@ -132,8 +133,10 @@ def test_one_pass_equals_a_pass_per_view(make: Make) -> None:
 
 def test_clips_come_out_as_they_complete_from_one_decode(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    frames = decoders.frames_pyav
-    spy = decoders.Decoder(decoders.probe_pyav, lambda info, wanted: opened.append(info.path) or frames(info, wanted))
+    frames = pyav_decoder.frames_pyav
+    spy = decoders.Decoder(
+        pyav_decoder.probe_pyav, lambda info, wanted: opened.append(info.path) or frames(info, wanted)
+    )
     monkeypatch.setitem(decoders.DECODERS, "pyav", spy)
     found = [(key, clip) for key, clip, _ in iter_clips(make("whole.mp4"), VIEWS)]
     assert len(opened) == 1
@@ -233,7 +236,7 @@ def test_a_wrong_list_of_frames_is_recounted(
     right = read_views(path, [view])[view.key]
     info = probe(path)
     twice = replace(info, timeline=decoders._constant_rate(80, 50.0))  # two fields a frame, each a packet
-    monkeypatch.setitem(decoders.DECODERS, "pyav", decoders.Decoder(lambda _: twice, decoders.frames_pyav))
+    monkeypatch.setitem(decoders.DECODERS, "pyav", decoders.Decoder(lambda *_: twice, pyav_decoder.frames_pyav))
     with caplog.at_level(logging.WARNING):
         assert torch.equal(read_views(path, [View(UniformClips(1, 80), Native()), view])[view.key], right)
     assert "40 frames decode" in caplog.text
@@ -335,10 +338,10 @@ def test_a_damaged_file_is_named_by_other_decoders(make: Make) -> None:
 def test_the_chain_falls_to_the_ffmpeg_program_and_says_so(
     make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(path: str) -> decoders.VideoInfo:
-        raise decoders.UnopenableError("unknown codec")
+    def refuse(path: str, stream: int | None) -> VideoInfo:
+        raise UnopenableError("unknown codec")
 
-    monkeypatch.setitem(decoders.DECODERS, "pyav", decoders.Decoder(refuse, decoders.frames_pyav))
+    monkeypatch.setitem(decoders.DECODERS, "pyav", decoders.Decoder(refuse, pyav_decoder.frames_pyav))
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     with caplog.at_level(logging.WARNING):
         info = probe(make("whole.mp4"))
@@ -386,4 +389,4 @@ def test_a_decoder_without_its_package_is_refused(decoder: str, monkeypatch: pyt
 def test_options_have_keys_of_their_own() -> None:
     keys = {ReadOptions(d, u).key for d in ("auto", "ffmpeg", "decord") for u in ("bt709", "bt601")}
     assert len(keys) == 6
-    assert reader.CHAIN == ("pyav", "torchcodec", "ffmpeg")
+    assert reader.CHAIN == ("pyav", "ffmpeg")

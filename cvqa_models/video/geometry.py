@@ -1,0 +1,89 @@
+"""Which part of a decoded frame is shown, and which way up: what the container and the stream say, as FFmpeg does."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from fractions import Fraction
+from typing import cast
+
+from av.error import FFmpegError
+from av.filter import Graph
+from av.sidedata.sidedata import SideData
+from av.video.frame import VideoFrame
+
+Filters = tuple[tuple[str, str], ...]
+
+_CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)")
+_TOLERANCE = 1.0  # degrees; FFmpeg's own
+
+
+def shown(path: str, first: VideoFrame, description: str) -> tuple[Filters, int, int]:
+    """Return the filters that crop a stream and set it upright, and the height and width of what they give.
+
+    One orientation holds for the stream, that of its first frame: encoders repeat the message only now and then.
+
+    Args:
+        path: The file, for messages.
+        first: First frame of the stream.
+        description: FFmpeg's text about the stream, which tells the cropping of MP4 (`clap`) and Matroska.
+
+    Raises:
+        ValueError: If the angle is no multiple of 90 degrees or the cropping leaves nothing.
+    """
+    filters = _cropping(description) + _turning(path, first)
+    if not filters:
+        return (), first.height, first.width
+    try:
+        graph = Graph()
+        start = graph.add_buffer(
+            width=first.width, height=first.height, format=first.format, time_base=first.time_base or Fraction(1, 1000)
+        )
+        nodes = [graph.add(name, arguments) for name, arguments in filters]
+        graph.link_nodes(start, *nodes, graph.add("buffersink")).configure()
+        graph.push(first)
+        picture = graph.vpull()
+    except (FFmpegError, ValueError) as error:
+        told = ", ".join(f"{name} {arguments}".strip() for name, arguments in filters)
+        raise ValueError(
+            f"'{path}' cannot be shown as its container says ({told} of {first.width}x{first.height}); write the "
+            "container again."
+        ) from error
+    return filters, picture.height, picture.width
+
+
+def _cropping(description: str) -> Filters:
+    found = _CROPPING.search(description)
+    if found is None:
+        return ()
+    left, right, top, bottom = map(int, found.groups())
+    return (
+        (("crop", f"w=iw-{left + right}:h=ih-{top + bottom}:x={left}:y={top}"),)
+        if any((left, right, top, bottom))
+        else ()
+    )
+
+
+def _turning(path: str, first: VideoFrame) -> Filters:
+    """Return the filters of the ffmpeg program for a frame's display matrix."""
+    message = first.side_data.get("DISPLAYMATRIX")
+    if message is None:
+        return ()
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(cast(SideData, message)))
+    if math.hypot(a, c) == 0 or math.hypot(b, d) == 0:
+        return ()
+    angle = round(math.degrees(math.atan2(b / math.hypot(b, d), a / math.hypot(a, c)))) % 360
+    if abs(angle - 90) < _TOLERANCE:
+        return (("transpose", "cclock_flip" if c > 0 else "clock"),)
+    if abs(angle - 180) < _TOLERANCE:
+        flips = {"hflip": a < 0, "vflip": d < 0}
+        return tuple((name, "") for name, wanted in flips.items() if wanted)
+    if abs(angle - 270) < _TOLERANCE:
+        return (("transpose", "clock_flip" if c < 0 else "cclock"),)
+    if angle > _TOLERANCE and angle < 360 - _TOLERANCE:
+        raise ValueError(
+            f"'{path}' is to be shown turned by {angle} degrees; only multiples of 90 degrees can be compared: turn it "
+            "with ffmpeg's filter `rotate` and encode it again."
+        )
+    return (("vflip", ""),) if d < 0 else ()

@@ -1,0 +1,46 @@
+"""What a decoder finds out about a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cvqa_models.video.frames import Timeline
+
+
+class UnopenableError(Exception):
+    """A file that a decoder cannot open or gets no frame from; another decoder may."""
+
+
+class TimelineChangedError(Exception):
+    """Frames that decode are not those that the container lists."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a decoder found out about a file.
+
+    Attributes:
+        path: The file.
+        decoder: Name of the decoder that opened it.
+        timeline: Frames that decode.
+        height: Lines of the picture as it is shown: cropped and upright.
+        width: Columns of it.
+        codec: Name of the compression format, empty if the decoder does not tell.
+        stamps: Timestamp of each frame in the container's own unit, None where frames have none that rise.
+        stream: Number of the video stream in the container.
+        filters: FFmpeg filters that crop a frame and set it upright, as (name, arguments).
+        hdr: `PQ` or `HLG` if that is the transfer function, else empty.
+        notes: What a user should know of the file, each a few words, such as `interlaced`.
+    """
+
+    path: str
+    decoder: str
+    timeline: Timeline
+    height: int
+    width: int
+    codec: str = ""
+    stamps: tuple[int, ...] | None = None
+    stream: int = 0
+    filters: tuple[tuple[str, str], ...] = ()
+    hdr: str = ""
+    notes: tuple[str, ...] = ()

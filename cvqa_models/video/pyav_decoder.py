@@ -1,0 +1,256 @@
+"""PyAV, the reference decoder: streams, timelines and frames as FFmpeg's own program picks and shows them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from cvqa_models.video.description import dolby_vision, stream_text
+from cvqa_models.video.frames import Timeline
+from cvqa_models.video.geometry import shown
+from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
+from cvqa_models.video.scaling import check_matrix
+
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # by H.273 number
+# Standards that say what an absent range means: limited. FFmpeg takes gray without a range as full.
+LIMITED_UNLESS_SAID = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4"}
+LIMITED = 1  # AVCOL_RANGE_MPEG
+DEFAULT_BONUS = 5_000_000  # pixels by which the ffmpeg program prefers a stream marked as default
+
+
+def probe_pyav(path: str, stream: int | None = None) -> VideoInfo:
+    """Return the timeline by the packets of the container; of the pictures only the first is decoded.
+
+    Where packets cannot tell (times step back or stand twice, a packet is marked as damaged, as where segments were
+    joined), every picture is decoded.
+
+    Args:
+        path: The file.
+        stream: Which of its video streams; None for the one that the ffmpeg program picks.
+
+    Raises:
+        UnopenableError: If PyAV cannot open the file or the first frame does not decode.
+        ValueError: If there is no such video stream, the end of it is missing, or it cannot be shown.
+    """
+    with open_file(path) as container:
+        chosen = video_stream(path, container, stream)
+        scan = _Scan()
+        try:
+            for packet in container.demux(chosen):
+                scan.add(packet)
+        except av.error.FFmpegError as error:
+            if scan.first is None:
+                raise UnopenableError(f"no frame decodes ({error.strerror})") from error
+            raise _truncated(path, chosen, scan.packets) from error
+        if scan.first is None:
+            raise UnopenableError("it yields no frames")
+        known = sorted(stamp for stamp in scan.stamps if stamp is not None)
+        if len(known) == len(scan.stamps) and _missing_seconds(chosen, known[0], scan.end) > 0:
+            raise _truncated(path, chosen, scan.packets)
+        if not scan.doubtful and len(set(known)) in {0, len(scan.stamps)}:
+            return _info(path, container, chosen, scan.first, known or scan.stamps)
+    return recount_pyav(path, stream)
+
+
+class _Scan:
+    """What the packets of a stream tell: the first frame, and the timestamps that frames will have, in their order."""
+
+    def __init__(self) -> None:
+        self.first: VideoFrame | None = None
+        self.packets = 0
+        self.stamps: list[int | None] = []
+        self.end = 0
+        self.doubtful = False  # a packet is marked as damaged, or the clock steps back
+        self._clock: int | None = None
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        """Take the next packet."""
+        if self.first is None:
+            self.first = next(iter(packet.decode()), None)
+        if packet.size == 0:
+            return
+        self.packets += 1
+        self.doubtful |= packet.is_corrupt
+        if packet.dts is not None:
+            self.doubtful |= self._clock is not None and packet.dts < self._clock
+            self._clock = packet.dts
+        if not packet.is_discard:
+            self.stamps.append(packet.pts)
+            self.end = max(self.end, (packet.pts or 0) + (packet.duration or 0))
+
+
+def recount_pyav(path: str, stream: int | None = None) -> VideoInfo:
+    """Return the timeline by the frames that decode, in the decoder's order, at the cost of a full decode.
+
+    Raises:
+        ValueError: If decoding fails on the way, or as `probe_pyav` says.
+    """
+    with open_file(path) as container:
+        chosen = video_stream(path, container, stream)
+        stamps: list[int | None] = []
+        first = None
+        for frame in _decode(path, container, chosen):
+            first = first or frame
+            stamps.append(frame.pts)
+        assert first is not None  # the probe has decoded it
+        return _info(path, container, chosen, first, stamps)
+
+
+def frames_pyav(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield (index, frame) for the ascending indices `wanted`, at least one; decoding ends with the last of them.
+
+    Raises:
+        TimelineChangedError: If the frames that decode do not match `info`.
+        ValueError: If decoding fails on the way.
+    """
+    waiting = iter(wanted)
+    target = next(waiting)
+    with open_file(info.path) as container:
+        chosen = video_stream(info.path, container, info.stream)
+        for index, frame in enumerate(_decode(info.path, container, chosen)):
+            if index < target:
+                continue
+            if info.stamps is not None and frame.pts != info.stamps[index]:
+                break
+            yield index, frame
+            target = next(waiting, -1)
+            if target < 0:
+                return
+    raise TimelineChangedError
+
+
+def count_pyav(path: str, stream: int | None = None) -> int:
+    """Return the number of frames after decoding every one.
+
+    Raises:
+        ValueError: If decoding fails on the way.
+    """
+    with open_file(path) as container:
+        return sum(1 for _ in _decode(path, container, video_stream(path, container, stream)))
+
+
+def open_file(path: str) -> InputContainer:
+    """Open a file, whatever its name: a colon names no protocol, and a percent sign no series of pictures.
+
+    Raises:
+        UnopenableError: If PyAV cannot.
+    """
+    try:
+        container: InputContainer = av.open(f"file:{path}", options={"pattern_type": "none"})
+    except av.error.FFmpegError as error:
+        raise UnopenableError(error.strerror) from error
+    return container
+
+
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the streams of moving pictures; the cover of a sound file is none."""
+    return [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+
+
+def video_stream(path: str, container: InputContainer, number: int | None) -> VideoStream:
+    """Return one video stream, by default the largest, as the ffmpeg program picks it.
+
+    Raises:
+        ValueError: If there is no video stream, or none of that number.
+    """
+    streams = video_streams(container)
+    if not streams:
+        raise ValueError(f"'{path}' holds no video stream, only sound or data; expected a video.")
+    if number is None:
+        stream = max(streams, key=_preference)
+    elif 0 <= number < len(streams):
+        stream = streams[number]
+    else:
+        raise ValueError(f"'{path}' holds {len(streams)} video streams; `stream` is {number}, counted from 0.")
+    stream.thread_type = "SLICE"
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _preference(stream: VideoStream) -> int:
+    context = stream.codec_context
+    return context.width * context.height + DEFAULT_BONUS * bool(stream.disposition & stream.disposition.default)
+
+
+def _decode(path: str, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    limited = stream.codec_context.name in LIMITED_UNLESS_SAID
+    decoded = 0
+    try:
+        for frame in container.decode(stream):
+            if frame.is_corrupt:
+                raise _truncated(path, stream, decoded)
+            if limited and frame.color_range == 0:
+                frame.color_range = LIMITED
+            yield frame
+            decoded += 1
+    except av.error.FFmpegError as error:
+        raise _truncated(path, stream, decoded) from error
+
+
+def _missing_seconds(stream: VideoStream, start: int, end: int) -> float:
+    """Return the seconds by which packets end before MP4 or Matroska says, less two frames; others do not say."""
+    unit, two_frames = float(stream.time_base or 0), 2 / _rate(stream)
+    if "mov" in stream.container.format.name and stream.duration:
+        return (stream.duration - (end - start)) * unit - two_frames
+    if "matroska" in stream.container.format.name and "DURATION" in stream.metadata:
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - end * unit - two_frames
+    return 0.0
+
+
+def _truncated(path: str, stream: VideoStream, decoded: int) -> ValueError:
+    announced = stream.frames or round(float(stream.duration or 0) * float(stream.time_base or 0) * _rate(stream))
+    of = f"of {announced} announced frames" if announced > decoded else "frames"
+    return ValueError(f"'{path}' is truncated or damaged after {decoded} {of}; copy or encode it again.")
+
+
+def _rate(stream: VideoStream) -> float:
+    """Return the frame rate by the container, else by the bit stream, else 25 as FFmpeg assumes."""
+    return float(stream.average_rate or stream.guessed_rate or stream.codec_context.framerate or 25)
+
+
+def _info(
+    path: str, container: InputContainer, stream: VideoStream, first: VideoFrame, stamps: Sequence[int | None]
+) -> VideoInfo:
+    """Return the record of a stream; frames without timestamps, or whose times step back, lie 1 / fps apart."""
+    check_matrix(path, first)
+    text = stream_text(container, stream)
+    filters, height, width = shown(path, first, text)
+    hdr = HDR_TRANSFERS.get(int(first.color_trc), "")
+    notes = []
+    known = [stamp for stamp in stamps if stamp is not None]
+    rate = _rate(stream)
+    if len(known) == len(stamps) and known == sorted(known) and (len(known) == 1 or known[0] < known[-1]):
+        times = tuple(float((stamp - known[0]) * (stream.time_base or 0)) for stamp in known)
+        rate = (len(times) - 1) / times[-1] if len(times) > 1 else rate
+        order: tuple[int, ...] | None = tuple(known)
+    else:
+        if known != sorted(known):
+            rate = float(stream.guessed_rate or rate)  # the average is false where times are
+            notes.append(f"its frame times do not rise, so frame k is taken at k / {rate:g} s")
+        times, order = tuple(i / rate for i in range(len(stamps))), None
+    if first.interlaced_frame:
+        notes.append("interlaced")
+    elif _telecined(times):
+        notes.append("telecined")
+    notes += dolby_vision(path, text, hdr)
+    number = video_streams(container).index(stream)
+    timeline = Timeline(len(times), rate, times)
+    codec = stream.codec_context.name
+    return VideoInfo(path, "pyav", timeline, height, width, codec, order, number, filters, hdr, tuple(notes))
+
+
+def _telecined(times: Sequence[float]) -> bool:
+    """Return whether frames last two and three fields in turn, as film shown at 59.94 fields a second does."""
+    gaps = [after - before for before, after in itertools.pairwise(times)][:60]
+    if len(gaps) < 8:
+        return False
+    one, other = sorted((sum(gaps[0::2]) / len(gaps[0::2]), sum(gaps[1::2]) / len(gaps[1::2])))
+    even = all(abs(gap - one) < 0.1 * one or abs(gap - other) < 0.1 * other for gap in gaps)
+    return even and 1.4 < other / max(one, 1e-9) < 1.6

@@ -1,0 +1,67 @@
+"""Files that other tools got wrong, from `../shared/cases`, beside the same picture stored plainly."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from cvqa_models.video.frames import UniformClips
+from cvqa_models.video.pixels import Native
+from cvqa_models.video.reader import check_video, probe, read_views
+from cvqa_models.video.view import View
+
+CASES = Path(__file__).parents[4] / "shared" / "cases"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+pytestmark = needs_cases
+
+
+def pictures(path: Path, frames: int) -> torch.Tensor:
+    """Return all frames, (C, T, H, W)."""
+    view = View(UniformClips(1, frames), Native())
+    return read_views(path, [view])[view.key][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("A_hflip.mov", "A_hflip_plain.mp4"),
+        ("A_sei_rot.mp4", "A_sei_rot_plain50.mp4"),
+        ("D_crop.mkv", "D_crop_plain.mp4"),
+        ("H_h264.avi", "base.mp4"),
+    ],
+)
+def test_a_file_shows_what_its_plain_copy_does(name: str, plain: str) -> None:
+    ours, theirs = (pictures(CASES / "video" / one, 50) for one in (name, plain))
+    assert torch.equal(ours, theirs)
+    assert check_video(CASES / "video" / name) == 50
+
+
+def test_gray_of_limited_range_has_the_values_of_420() -> None:
+    ours, theirs = (pictures(CASES / "gray" / f"B_{one}_hevc.mp4", 25) for one in ("gray", "420"))
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("name", "frames"), [("E_reset.ts", 100), ("H_h264.avi", 50)])
+def test_times_that_step_back_are_made_from_the_rate(name: str, frames: int, caplog: pytest.LogCaptureFixture) -> None:
+    path = CASES / "video" / name
+    with caplog.at_level(logging.WARNING):
+        assert pictures(path, frames).shape[1] == frames
+    assert "its frame times do not rise, so frame k is taken at k / 25 s" in caplog.text
+    assert check_video(path) == frames
+
+
+def test_the_clock_that_steps_back_is_seen_by_the_probe() -> None:
+    timeline = probe(CASES / "video" / "E_reset.ts").timeline
+    assert timeline.times == pytest.approx([k / 25 for k in range(100)])
+
+
+def test_joined_segments_are_read_whole_and_a_lost_packet_is_refused() -> None:
+    joined, lost = (CASES / "video" / f"E_{name}.ts" for name in ("joined", "lost"))
+    assert probe(joined).timeline.num_frames == check_video(joined) == 50
+    assert torch.equal(pictures(joined, 50), pictures(CASES / "video" / "base.mp4", 50))
+    for read in (probe, check_video):
+        with pytest.raises(ValueError, match=r"E_lost.ts' is truncated or damaged"):
+            read(lost)

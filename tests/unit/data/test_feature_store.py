@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from cvqa_models.data.atomic import write_bytes
 from cvqa_models.data.feature_store import FeatureStore
 
 TOKENS = torch.arange(6.0).reshape(2, 3)
@@ -103,9 +102,3 @@ def test_an_unwritable_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot be written"):
         FeatureStore(tmp_path / "file", "").write("key", "v", TOKENS, {})
-
-
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".out.bin.12345.part").write_bytes(b"half")
-    write_bytes(tmp_path / "out.bin", b"whole")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("out.bin", b"whole")]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 # What a nested message of jsonargparse holds beside the reason: alternatives that no one meant, and the whole value.
 _BESIDE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Expected a <class 'NoneType'>")
+
+# What a bad file may raise: our own checks, the system, and the libraries that decode it or run networks on it.
+OF_A_FILE = (ValueError, OSError, RuntimeError, MemoryError)
 
 
 def innermost(message: str) -> str:
@@ -54,6 +58,12 @@ def sentence(error: Exception) -> str:
         text = re.split(r"\n[\w.]+: ", text)[-1]  # the last line of a traceback that a worker sent as text
     # A constructor's own mistake comes wrapped by the parser that called it.
     return re.sub(r"\s*\n\s*", " ", innermost(text) if "Subtypes: [" in text else text)
+
+
+def sentence_of(path: str | Path, error: Exception) -> str:
+    """Return what a user is told of an error that one file caused; the file is named."""
+    text = sentence(error)
+    return text if str(path) in text else f"'{path}': {text}"
 
 
 def is_loader_failure(error: Exception) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json as json_format
-import multiprocessing
 import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
+from cvqa_models.commands.workers import Died, run_each
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import find_videos
 from cvqa_models.data.manifest import read_manifest
+from cvqa_models.mistakes import OF_A_FILE, sentence_of
 from cvqa_models.video.reader import check_video
 
 BROKEN = 2  # exit code
@@ -33,29 +33,40 @@ def check(paths: list[Path], /, *, workers: int | None = None, json: Path | None
     if workers < 1:
         raise ValueError(f"`workers` is {workers}; expected at least 1.")
     videos = list(dict.fromkeys(video for path in paths for video in _videos(path)))
-    broken = _broken(videos, workers)
+    reasons: dict[Path, str | None] = {}
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            done = run_each(_reason, videos, workers)
+            for position, reason in progress.track(done, total=len(videos), description="decoding"):
+                reasons[videos[position]] = _killed(videos[position], reason) if isinstance(reason, Died) else reason
+    finally:  # what was found out is told when it is stopped, too
+        _tell(videos, reasons, json)
+    return BROKEN if any(reasons.values()) else 0
+
+
+def _tell(videos: Sequence[Path], reasons: Mapping[Path, str | None], json: Path | None) -> None:
+    """Print and write what was found out of the videos in `reasons`, in the order given."""
+    broken = {video: reason for video in videos if (reason := reasons.get(video)) is not None}
     console = Console()
     for reason in broken.values():
         console.print(f"[red]broken[/red] {escape(reason)}", soft_wrap=True, highlight=False)
-    console.print(f"{len(videos) - len(broken)} of {len(videos)} videos decode.", highlight=False)
+    left = f" {len(videos) - len(reasons)} were not looked at." if len(reasons) < len(videos) else ""
+    console.print(f"{len(reasons) - len(broken)} of {len(videos)} videos decode.{left}", highlight=False)
     if json is not None:
         listed = [{"path": str(path), "reason": reason} for path, reason in broken.items()]
-        write_text(json, json_format.dumps({"videos": len(videos), "broken": listed}, indent=2) + "\n")
-    return BROKEN if broken else 0
+        write_text(json, json_format.dumps({"videos": len(reasons), "broken": listed}, indent=2) + "\n")
 
 
 def _videos(path: Path) -> list[Path]:
     """Return the videos that a word on the command line stands for.
 
     Raises:
-        FileNotFoundError: If there is nothing at the path.
+        FileNotFoundError: If there is no such table.
         ValueError: If a folder holds no video or a table names none.
     """
     if path.is_dir():
         return find_videos(path)
     if path.suffix.lower() != ".csv":
-        if not path.exists():
-            raise FileNotFoundError(f"There is no '{path}'; give videos, folders or a table with their paths.")
         return [path]
     found = [Path(record.path) for record in read_manifest(path) if record.path is not None]
     if not found:
@@ -63,26 +74,14 @@ def _videos(path: Path) -> list[Path]:
     return found
 
 
-def _broken(videos: Sequence[Path], workers: int) -> dict[Path, str]:
-    """Return the reason for each video that does not decode, in the order given."""
-    reasons: dict[Path, str] = {}
-    spawn = multiprocessing.get_context("spawn")
-    with (
-        Progress(console=Console(stderr=True), transient=True) as progress,
-        ProcessPoolExecutor(min(workers, len(videos)), mp_context=spawn) as pool,
-    ):
-        running = {pool.submit(_reason, video): video for video in videos}
-        for done in progress.track(as_completed(running), total=len(running), description="decoding"):
-            reason = done.result()
-            if reason is not None:
-                reasons[running[done]] = reason
-    return {video: reasons[video] for video in videos if video in reasons}
-
-
 def _reason(video: Path) -> str | None:
     """Return why a video is broken, None if it is not."""
     try:
         check_video(video)
-    except (ValueError, FileNotFoundError) as error:
-        return str(error)
+    except OF_A_FILE as error:
+        return sentence_of(video, error)
     return None
+
+
+def _killed(video: Path, death: Died) -> str:
+    return f"'{video}' ended the process that decoded it ({death}); copy or encode it again, or give it more memory."

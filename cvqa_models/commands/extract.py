@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,12 +23,13 @@ from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.files import sha256
 from cvqa_models.data.manifest import read_table_ids
+from cvqa_models.mistakes import OF_A_FILE, sentence_of
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions, iter_clips
 from cvqa_models.weights import digest
 
-log = logging.getLogger(__name__)
+BROKEN = 2  # exit code
 
 
 @dataclass
@@ -39,12 +39,12 @@ class Extraction:
     Attributes:
         written: Videos whose missing features were computed.
         present: Videos that had everything already.
-        broken: Videos that could not be read.
+        broken: Reason for each video that could not be read.
     """
 
     written: int = 0
     present: int = 0
-    broken: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 def extract(
@@ -56,8 +56,10 @@ def extract(
     shard: str | None = None,
     device: str | None = None,
     json: Path | None = None,
-) -> None:
+) -> int:
     """Compute the features of all frozen branches into a store; what is there already is not computed again.
+
+    With `data.skip_broken` videos that cannot be read are named at the end, and the exit code is 2.
 
     Start one process per shard, on any number of machines that share the store; under torchrun each rank takes its own.
 
@@ -68,7 +70,7 @@ def extract(
         store: Folder of the store; `data.store` of the configuration if left out.
         shard: `i/n`: the i-th of n parts, counted from 1.
         device: Torch device; a GPU where there is one if left out.
-        json: File for the result: store, numbers of videos written and there before, and the broken ones.
+        json: File for the result: store, numbers of videos written and there before, and the broken ones with reasons.
     """
     console = Console()
     if from_table is not None:
@@ -77,7 +79,7 @@ def extract(
         count = extract_table(from_table, columns, store)
         console.print(f"{count} videos written to {store}", soft_wrap=True)
         _write_json(json, store, Extraction(written=count))
-        return
+        return 0
     if not config:
         raise ValueError("Give `--config FILE...` as for `train.py`, or `--from-table TABLE`.")
     model, data = build(config)
@@ -94,11 +96,13 @@ def extract(
         skip_broken=data.skip_broken,
     )
     console.print(
-        f"{result.written} videos written to {target.root}, {result.present} were there, {len(result.broken)} broken"
-        + (f" (first: {result.broken[0]})" if result.broken else ""),
+        f"{result.written} videos written to {target.root}, {result.present} were there, {len(result.broken)} broken",
         soft_wrap=True,
     )
     _write_json(json, target.root, result)
+    for video_id, reason in result.broken.items():
+        sys.stderr.write(f"cvqa: {video_id!r} is left out: {reason}\n")
+    return BROKEN if result.broken else 0
 
 
 def _write_json(path: Path | None, store: Path, result: Extraction) -> None:
@@ -146,13 +150,14 @@ def extract_features(
             result.present += 1
             continue
         try:
-            _extract_video(missing, record, store, options, device)
-            result.written += 1
-        except (ValueError, FileNotFoundError) as error:
+            tokens = _tokens(missing, record, options, device)
+        except OF_A_FILE as error:
             if not skip_broken:
                 raise
-            log.warning("left out: %s", error)
-            result.broken.append(record.video_id)
+            result.broken[record.video_id] = sentence_of(record.path or record.video_id, error)
+            continue
+        _write(missing, record, store, options, tokens)  # what a disk refuses is no fault of the video
+        result.written += 1
     return result
 
 
@@ -206,12 +211,14 @@ def default_device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def _extract_video(
-    branches: Mapping[str, Branch], record: VideoRecord, store: FeatureStore, options: ReadOptions, device: str
+def _write(
+    branches: Mapping[str, Branch],
+    record: VideoRecord,
+    store: FeatureStore,
+    options: ReadOptions,
+    tokens: Mapping[str, Tensor],
 ) -> None:
-    if record.path is None:
-        raise ValueError(f"{record.video_id!r} has no file; give the folder of the videos to extract from.")
-    tokens = _tokens(branches, record.path, options, record.reference_path, device)
+    assert record.path is not None  # it was just read
     video = {"video_sha256": sha256(record.path), "video_bytes": Path(record.path).stat().st_size}
     for key, branch in branches.items():
         about = {
@@ -229,16 +236,20 @@ def _extract_video(
 
 @torch.inference_mode()
 def _tokens(
-    branches: Mapping[str, Branch], path: str, options: ReadOptions, reference: str | None, device: str
+    branches: Mapping[str, Branch], record: VideoRecord, options: ReadOptions, device: str
 ) -> dict[str, Tensor]:
     """Return the tokens of each branch, (N, D).
 
     A clip goes through the networks as soon as the decoder has filled it, alone: memory stays that of one clip, and
     the bytes of a feature do not depend on which other branches were missing.
     """
+    if record.path is None:
+        raise ValueError(f"{record.video_id!r} has no file; give the folder of the videos to extract from.")
     views = {branch.view.key: branch.view for branch in branches.values()}
     found: dict[str, dict[int, Tensor]] = {key: {} for key in branches}
-    for view_key, index, clip in iter_clips(path, list(views.values()), options, reference=reference):
+    for view_key, index, clip in iter_clips(
+        record.path, list(views.values()), options, reference=record.reference_path
+    ):
         x = clip[None, None].to(device)
         for key, branch in branches.items():
             if branch.view.key == view_key:

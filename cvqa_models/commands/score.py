@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json as json_format
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-from rich.progress import track
+from rich.console import Console
+from rich.progress import Progress
 
 from cvqa_models.commands.configured import Configured
-from cvqa_models.commands.timeline import Timeline, read_timeline, write_timelines
-from cvqa_models.data.atomic import write_text
+from cvqa_models.commands.scores import Scores
+from cvqa_models.commands.timeline import Timeline, read_timeline
 from cvqa_models.data.dataset import load_batch
 from cvqa_models.data.feature_store import write_maps
+from cvqa_models.mistakes import OF_A_FILE, sentence_of
 from cvqa_models.models.checkpoint import load_model
-from cvqa_models.models.compression_level import MEASURES, CompressionLevelModel, shipped_model
+from cvqa_models.models.compression_level import CompressionLevelModel, shipped_model
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import Prediction, VideoRecord
 from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
 
 Precision = Literal["32-true", "bf16-mixed"]
+
+BAD_FILES = 2  # exit code
 
 
 def score(
@@ -41,14 +42,17 @@ def score(
     maps: Path | None = None,
     csv_file: Path | None = None,
     json: Path | None = None,
-) -> None:
+) -> int:
     """Print a CSV with one row per file, in the order given.
 
     Without a checkpoint or configuration the column is `compression_level`: compression damage on VMAF's scale from 0
     to 100 (100 is clean), estimated from the pixels alone by the network that ships with the project. It is not human
     opinion. With one the column is `score`, which compares between encodes of one source.
 
-    Videos are scored one at a time, so that a score depends on nothing but the file, the weights and the precision.
+    Videos are scored one at a time, so that a score depends on nothing but the file, the weights and the precision; a
+    row is printed as soon as it is there. Files that cannot be scored are named at the end with the reason, the others
+    keep their rows, and the exit code is 2. The files written are whole when the command is stopped, too, and hold the
+    rows that were done.
 
     Args:
         videos: Video files.
@@ -68,26 +72,34 @@ def score(
         csv_file: Also write the CSV to this file.
         json: Also write `[{"video": …, "score": …, …}]` to this file.
     """
-    missing = [path for path in videos if not path.is_file()]
-    if missing:
-        raise FileNotFoundError(f"There is no file '{missing[0]}' ({len(missing)} of {len(videos)} are missing).")
     names = [path.name for path in videos]
     twice = [name for name in names if names.count(name) > 1]
     if maps is not None and twice:
         raise ValueError(f"{len(twice)} videos are called '{twice[0]}', and `--maps` would write one file for all.")
     model = _model(checkpoint, config)
     _check_reference(model, reference)
+    level = None if timeline is None else _level(model)
     options = ReadOptions(decoder=decoder, untagged=untagged)
-    shown = track(videos, "scoring", disable=not sys.stderr.isatty())
-    if timeline is not None:
-        timelines = {str(path): _timeline(model, path, options, precision) for path in shown}
-        rows: list[dict[str, object]] = [{"video": name, "compression_level": t.level} for name, t in timelines.items()]
-        write_timelines(timeline, timelines)
-    else:
-        rows = [_row(model, path, options, precision, maps, reference) for path in shown]
-    _write(rows, csv_file, json)
-    if isinstance(model, CompressionLevelModel):
-        sys.stderr.write(f"compression_level measures {MEASURES}.\n")
+    result = Scores("compression_level" if isinstance(model, CompressionLevelModel) else "score")
+    with _progress() as progress:
+        try:
+            for path in progress.track(videos, description="scoring"):
+                try:
+                    if level is None:
+                        found: Prediction | Timeline = score_video(model, path, options, precision, reference)
+                    else:
+                        found = _timeline(level, path, options, precision)
+                except OF_A_FILE as error:
+                    result.unscored[path] = sentence_of(path, error)
+                    continue
+                if maps is not None and isinstance(found, Prediction):
+                    write_maps(maps, replace(found, video_id=path.name))
+                result.add(path, found)
+        finally:
+            result.say(len(set(videos)))
+            if result.rows or set(result.unscored) == set(videos):  # stopped before the first: leave what is there
+                result.write(csv_file, json, timeline)
+    return BAD_FILES if result.unscored else 0
 
 
 def score_video(
@@ -110,28 +122,26 @@ def score_video(
         return model.predict_step(batch, 0)[0]
 
 
-def _timeline(model: QualityModule, path: Path, options: ReadOptions, precision: Precision) -> Timeline:
+def _progress() -> Progress:
+    """Return a bar on stderr, for a screen that does not show the rows themselves as they are done.
+
+    Stdout is left alone: rich would send it where the bar is.
+    """
+    quiet = sys.stdout.isatty() or not sys.stderr.isatty()
+    return Progress(console=Console(stderr=True), disable=quiet, transient=True, redirect_stdout=False)
+
+
+def _level(model: QualityModule) -> CompressionLevelModel:
     if not isinstance(model, CompressionLevelModel):
         raise ValueError(
             f"`timeline` needs a compression level, but the checkpoint holds a {type(model).__name__}; leave one out."
         )
+    return model
+
+
+def _timeline(model: CompressionLevelModel, path: Path, options: ReadOptions, precision: Precision) -> Timeline:
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         return read_timeline(model, path, options)
-
-
-def _row(
-    model: QualityModule,
-    path: Path,
-    options: ReadOptions,
-    precision: Precision,
-    maps: Path | None,
-    reference: Path | None,
-) -> dict[str, object]:
-    prediction = score_video(model, path, options, precision, reference)
-    if maps is not None:
-        write_maps(maps, replace(prediction, video_id=path.name))
-    column = "compression_level" if isinstance(model, CompressionLevelModel) else "score"
-    return {"video": prediction.video_id, column: prediction.score, **prediction.details}
 
 
 def _model(checkpoint: Path | None, config: list[Path] | None) -> QualityModule:
@@ -157,16 +167,3 @@ def _check_reference(model: QualityModule, reference: Path | None) -> None:
         raise ValueError(f"{name} compares a video with its source; give `--reference FILE`.")
     if reference is not None and not compares:
         raise ValueError(f"{name} sees no source; leave `--reference` out.")
-
-
-def _write(rows: list[dict[str, object]], csv_file: Path | None, json: Path | None) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    sys.stdout.write(text.getvalue())
-    if csv_file is not None:
-        write_text(csv_file, text.getvalue())
-    if json is not None:
-        noted = [{**row, "measures": MEASURES} if "compression_level" in row else row for row in rows]
-        write_text(json, json_format.dumps(noted, indent=1) + "\n")

@@ -17,6 +17,7 @@ from cvqa_models.video.reader import ReadOptions, iter_clips, probe
 from cvqa_models.video.view import View
 
 PAIRS_PER_SECOND = 2
+COLUMNS = "video,start,end,compression_level"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def read_timeline(model: CompressionLevelModel, path: Path, options: ReadOptions
 
 
 def write_timelines(path: Path, timelines: dict[str, Timeline]) -> None:
-    """Write the seconds of videos as JSON if `path` ends so, else as CSV with `video,start,end,compression_level`."""
+    """Write the seconds of videos as JSON if `path` ends so, else as CSV with `COLUMNS`."""
     rows = [
         {
             "video": video,
@@ -72,7 +73,7 @@ def write_timelines(path: Path, timelines: dict[str, Timeline]) -> None:
     if path.suffix == ".json":
         write_text(path, json.dumps(rows, indent=1) + "\n")
     else:
-        lines = [",".join(rows[0]), *(",".join(_cell(cell) for cell in row.values()) for row in rows)]
+        lines = [COLUMNS, *(",".join(_cell(cell) for cell in row.values()) for row in rows)]
         write_text(path, "\n".join(lines) + "\n")
 
 

@@ -78,8 +78,9 @@ class Folder:
 
     def records(self) -> list[VideoRecord]:
         """Return the videos in the order of their paths."""
+        videos = index_videos(self.path)
         group = Path(self.path).resolve().name
-        return [VideoRecord(stem, str(file), group, stem) for stem, file in index_videos(self.path).items()]
+        return [VideoRecord(stem, str(file), group, stem) for stem, file in videos.items()]
 
 
 class Mixed:

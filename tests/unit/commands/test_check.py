@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
 
+from cvqa_models.commands import check as module
 from cvqa_models.commands.check import check
+from cvqa_models.commands.workers import Died
+from cvqa_models.ending import Stopped
 
 
 @pytest.fixture
@@ -57,9 +62,42 @@ def test_a_table_without_files_is_refused(tmp_path: Path) -> None:
         check([table])
 
 
-def test_a_missing_path_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"There is no '.*absent.mp4'; give videos"):
-        check([tmp_path / "absent.mp4"])
+def test_a_missing_file_and_a_link_to_itself_are_listed_among_good_ones(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    assert check([folder / "absent.mp4", folder / "loop.mp4", folder / "whole.mp4"], workers=1) == 2
+    out = capsys.readouterr().out
+    assert "absent.mp4'" in out
+    assert "loop.mp4'" in out
+    assert "1 of 3 videos decode." in out
+
+
+def test_a_file_that_kills_its_worker_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "run_each", lambda *_: iter([(1, Died(-signal.SIGSEGV)), (0, None)]))
+    assert check([Path("a.mp4"), Path("b.mp4")], json=tmp_path / "check.json") == 2
+    assert "1 of 2 videos decode." in capsys.readouterr().out
+    [entry] = json.loads((tmp_path / "check.json").read_text())["broken"]
+    assert entry["path"] == "b.mp4"
+    assert "'b.mp4' ended the process that decoded it (SIGSEGV); copy or encode it again" in entry["reason"]
+
+
+def test_a_check_that_is_stopped_tells_what_it_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> Iterator[tuple[int, str]]:
+        yield 1, "'cut.mp4' is cut"
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(module, "run_each", stopped)
+    with pytest.raises(Stopped):
+        check([folder], json=folder.parent / "check.json")
+    out = capsys.readouterr().out
+    assert "'cut.mp4' is cut" in out
+    assert "0 of 3 videos decode. 2 were not looked at." in out
+    assert json.loads((folder.parent / "check.json").read_text())["videos"] == 1
 
 
 def test_no_workers_are_refused(tmp_path: Path) -> None:

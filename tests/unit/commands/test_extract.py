@@ -60,7 +60,7 @@ def test_cached_tokens_equal_computed_ones(tmp_path: Path, videos: list[VideoRec
     demands = {name: branch.demand for name, branch in branches.items()}
     store = FeatureStore(tmp_path / "store", OPTIONS.key)
     result = extract_features(branches, videos, store, OPTIONS)
-    assert (result.written, result.present, result.broken) == (4, 0, [])
+    assert (result.written, result.present, result.broken) == (4, 0, {})
     cached = load_batch(videos, demands, store, OPTIONS)
     decoded = load_batch(videos, demands, None, OPTIONS)
     for name, branch in branches.items():
@@ -156,7 +156,19 @@ def test_broken_videos_end_the_run_or_are_counted(tmp_path: Path, videos: list[V
     with pytest.raises(ValueError, match=r"v1\.mp4' is empty"):
         extract_features({"m": Mean()}, videos, store, OPTIONS)
     result = extract_features({"m": Mean()}, videos, store, OPTIONS, skip_broken=True)
-    assert (result.written, result.present, result.broken) == (2, 1, ["v1"])
+    assert (result.written, result.present, list(result.broken)) == (2, 1, ["v1"])
+    assert "v1.mp4' is empty" in result.broken["v1"]
+
+
+def test_what_a_disk_refuses_is_no_broken_video(
+    tmp_path: Path, videos: list[VideoRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ValueError("'store' cannot be written (No space left on device)")
+
+    monkeypatch.setattr(FeatureStore, "write", full)
+    with pytest.raises(ValueError, match="No space left on device"):
+        extract_features({"m": Mean()}, videos, FeatureStore(tmp_path, OPTIONS.key), OPTIONS, skip_broken=True)
 
 
 def test_what_cannot_be_cached_is_refused(tmp_path: Path, videos: list[VideoRecord]) -> None:

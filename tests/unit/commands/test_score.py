@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,9 +87,70 @@ def test_a_fall_in_quality_shows_in_its_second(encodes: list[Path], tmp_path: Pa
     assert min(levels[:2]) > max(levels[3:]) + 8
 
 
-def test_a_missing_file_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match=r"There is no file 'gone\.mp4' \(1 of 1 are missing\)"):
-        score([Path("gone.mp4")])
+@pytest.fixture
+def bad(encodes: list[Path], tmp_path: Path) -> list[Path]:
+    """A cut file, an empty one, one that is missing, and a link to itself."""
+    paths = [tmp_path / name for name in ("cut.mp4", "empty.mp4", "gone.mp4", "loop.mp4")]
+    paths[0].write_bytes(encodes[0].read_bytes()[:3000])
+    paths[1].touch()
+    paths[3].symlink_to("loop.mp4")
+    return paths
+
+
+def test_bad_files_cost_no_good_ones(
+    encodes: list[Path], bad: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [bad[0], encodes[0], bad[1], encodes[0], bad[2], bad[3], encodes[1]]
+    files = {"csv_file": tmp_path / "levels.csv", "json": tmp_path / "levels.json"}
+    assert score(asked, **files) == 2
+    out, err = capsys.readouterr()
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [row["video"] for row in rows] == [str(encodes[0]), str(encodes[0]), str(encodes[1])]
+    assert rows[0] == rows[1]
+    assert files["csv_file"].read_text() == out
+    assert [row["video"] for row in json.loads(files["json"].read_text())] == [row["video"] for row in rows]
+    count, *named = err.splitlines()[-5:]
+    assert count == "4 of 6 files have no score:"
+    assert all(line.startswith("cvqa: ") and str(path) in line for path, line in zip(bad, named, strict=True))
+    assert score(encodes[:1]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == out.splitlines()[1]
+
+
+def test_bad_files_cost_no_good_ones_in_a_timeline(
+    encodes: list[Path], bad: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score([bad[0], encodes[0], bad[2]], timeline=tmp_path / "seconds.csv") == 2
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    with (tmp_path / "seconds.csv").open() as file:
+        assert [row["video"] for row in csv.DictReader(file)] == [str(encodes[0])] * 2
+
+
+def test_files_that_are_all_bad_leave_empty_tables(
+    bad: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"csv_file": tmp_path / "l.csv", "json": tmp_path / "l.json", "timeline": tmp_path / "s.csv"}
+    assert score(bad, **files) == 2
+    assert capsys.readouterr().out == ""
+    texts = [path.read_text() for path in files.values()]
+    assert texts == ["video,compression_level\n", "[]\n", "video,start,end,compression_level\n"]
+
+
+def test_ctrl_c_keeps_the_rows_that_are_done(encodes: list[Path], tmp_path: Path) -> None:
+    many = encodes * 20
+    command = [sys.executable, "-m", "cvqa_models", "score", *map(str, many), "--csv-file", str(tmp_path / "l.csv")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as program:
+        assert program.stdout is not None
+        first = [program.stdout.readline() for _ in range(2)]
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=120)
+    assert program.returncode == 130
+    assert err.splitlines()[-1] == "cvqa: stopped by Ctrl-C; what was complete is kept."
+    assert "Traceback" not in err
+    assert (tmp_path / "l.csv").read_text() == "".join(first) + out
+    assert 2 <= len((tmp_path / "l.csv").read_text().splitlines()) < len(many)
 
 
 def test_a_timeline_needs_a_level(encodes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,10 +276,10 @@ def _finish_encode(
 
 
 def _finish(failures: Mapping[str, str], result: dict[str, object], json: Path | None) -> int:
-    """List what failed, write the result, and return the exit code."""
+    """Write the result, list what failed, and return the exit code."""
+    if json is not None:
+        write_json(json, {**result, "failures": dict(failures)})
     console = Console(stderr=True)
     for name, message in failures.items():
         console.print(f"[red]failed[/red] {escape(name)}: {escape(message)}", soft_wrap=True, highlight=False)
-    if json is not None:
-        write_json(json, {**result, "failures": dict(failures)})
     return INCOMPLETE if failures else 0

@@ -21,10 +21,12 @@ from cvqa_models.commands.evaluate import evaluate_rows
 from cvqa_models.commands.score_rows import ScoreRows
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.dataset import load_batch, plan_reading
+from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.splits import divide
 from cvqa_models.data.submission import write_predictions
 from cvqa_models.metrics.group_score import Thresholds
 from cvqa_models.models.crossval import Outcome, Plan, cross_validate
+from cvqa_models.models.module import QualityModule
 from cvqa_models.types import Batch, Prediction, VideoRecord
 
 TOGETHER = "mean of all"
@@ -92,14 +94,14 @@ def crossval(
         members[TOGETHER] = np.mean(list(members.values()), axis=0)
     rows = ScoreRows(records, list(members), np.column_stack(list(members.values())))
     evaluation = evaluate_rows(rows, plan.thresholds, bootstrap=bootstrap)
-    show(outcomes, evaluation)
+    payload = payload_of(outcomes, evaluation)
+    if json is not None:
+        write_text(json, jsonlib.dumps(payload, indent=1) + "\n")
     if out is not None:
         for name, score in members.items():
             pairs = zip(records, score.tolist(), strict=True)
             write_predictions(out / f"{name}.csv", [Prediction(r.video_id, r.group, value) for r, value in pairs])
-    payload = payload_of(outcomes, evaluation)
-    if json is not None:
-        write_text(json, jsonlib.dumps(payload, indent=1) + "\n")
+    show(outcomes, evaluation)
     return payload
 
 
@@ -138,16 +140,43 @@ def _load(name: str, configured: Configured, folds: int) -> tuple[list[VideoReco
     reading = plan_reading(records, model.demands, data.store)
     lacking = [branch for branch in model.demands if branch not in reading.cached]
     if lacking:
-        raise ValueError(
-            f"'{name}': the store lacks features of branch `{lacking[0]}`; run `cvqa extract` for this configuration "
-            "first, since cross-validation trains on cached features only."
-        )
+        raise ValueError(f"'{name}': {_why_not_cached(lacking[0], model, configured, records, data.store)}")
     fold = np.zeros(len(records), dtype=np.int64)
     for number in range(folds):
         split = replace(data.split, folds=folds, fold=number, val=0.0)
         left_out = {record.reference for record in divide(records, split)["test"]}
         fold[[record.reference in left_out for record in records]] = number
     return records, fold, load_batch(records, model.demands, data.store, data.options)
+
+
+def _why_not_cached(
+    name: str, model: QualityModule, configured: Configured, records: list[VideoRecord], store: FeatureStore | None
+) -> str:
+    """Return why the features of a branch are not in the store, and the way out."""
+    branch, key = model.each_branch()[name], model.demands[name].cache_key
+    rule = "cross-validation trains heads on cached features"
+    if not branch.frozen:
+        return (
+            f"branch `{name}` is trained (`frozen: false`), so that its features change with every step, but {rule}; "
+            "set `frozen: true` on it, or train one fold at a time with `train.py fit --data.split.folds`."
+        )
+    if key is None:
+        return (
+            f"branch `{name}` sees a view that is drawn anew each time, so that its features cannot be cached, but "
+            f"{rule}; give it a view that is not random."
+        )
+    # Weights that come from no file are drawn when the branch is built: another seed, another network, another key.
+    other = configured.build(configured.seed + 1)[0].demands[name].cache_key
+    if configured.build(configured.seed)[0].demands[name].cache_key != other:
+        return (
+            f"branch `{name}` has no weights from a file and is drawn anew for every seed, so that no features of it "
+            f"can be cached, but {rule}; give it `weights`, or leave it out with `model.drop`."
+        )
+    missing = [] if store is None else [r.video_id for r in records if not store.has(key, r.video_id)]
+    count = f" ({len(missing)} of {len(records)} videos, first: {missing[0]!r})" if missing else ""
+    return (
+        f"the store lacks features of branch `{name}`{count}; run `cvqa extract` for this configuration first: {rule}."
+    )
 
 
 def _check(folds: int, seeds: int, steps: int, every: int, decays: list[float]) -> None:

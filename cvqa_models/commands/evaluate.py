@@ -18,7 +18,7 @@ from cvqa_models.commands.score_rows import ScoreRows, from_predictions, from_ta
 from cvqa_models.csv_dialect import Dialect
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.manifest import read_table
-from cvqa_models.metrics.bootstrap import difference, draw_references, interval
+from cvqa_models.metrics.bootstrap import difference, interval, resampled
 from cvqa_models.metrics.direction import is_lower_better
 from cvqa_models.metrics.group_score import (
     METRICS,
@@ -152,10 +152,23 @@ def evaluate_rows(
     values = pooled(z, weight)
     _check_sizes(groups, thresholds)
     records = group_scores(groups, values, weight)
-    reference = _reference_of_groups(rows, groups.names)
-    if not bootstrap or reference is None:
+    labelled = rows.select((~np.isnan(rows.mos)).tolist())
+    references = [record.reference for record in labelled.records]
+    if bootstrap and len(set(references)) < 2:
+        Console(stderr=True).print("no intervals: there is only one reference.")
+    if not bootstrap or len(set(references)) < 2:
         return Evaluation({n: Row(s, n in rows.turned, {}, {}) for n, s in zip(rows.names, records, strict=True)}, {})
-    drawn = pooled(z, weight, draw_references(reference, bootstrap, seed))
+    drawn = resampled(
+        groups,
+        labelled.group,
+        references,
+        labelled.mos,
+        labelled.scores,
+        thresholds=thresholds,
+        constant=constant,
+        resamples=bootstrap,
+        seed=seed,
+    )
     evaluated = {}
     for column, name in enumerate(rows.names):
         ci = {metric: interval(drawn[index, :, column]) for index, metric in enumerate(ALL)}
@@ -198,18 +211,3 @@ def _check_sizes(groups: GroupTable, thresholds: Thresholds) -> None:
                 f"No group has the {least} videos that {name.upper()} needs; the largest has {largest}. "
                 f"Use `--min_{name}` to lower the threshold."
             )
-
-
-def _reference_of_groups(rows: ScoreRows, names: list[str]) -> list[str] | None:
-    """Return the reference of each group, or None, with a line, where references cannot be resampled."""
-    references: dict[str, set[str]] = {}
-    for record in rows.records:
-        references.setdefault(record.group, set()).add(record.reference)
-    if any(len(references[name]) > 1 for name in names):
-        Console(stderr=True).print("no intervals: a group holds several references, which cannot be drawn apart.")
-        return None
-    single = [next(iter(references[name])) for name in names]
-    if len(set(single)) < 2:
-        Console(stderr=True).print("no intervals: there is only one reference.")
-        return None
-    return single

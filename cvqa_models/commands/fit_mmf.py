@@ -78,9 +78,9 @@ def fit_mmf(
     }
     write_bytes(run / "checkpoints" / "last.ckpt", to_bytes(model, configured.model_config))
     write_bytes(run / "importance.png", png(bars(ranked, _meaning(criterion))))
-    _show(found, run)
     if json is not None:
         write_text(json, json_format.dumps(found, indent=1) + "\n")
+    _show(found, run)
     return found
 
 

@@ -22,6 +22,7 @@ from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import locate
 from cvqa_models.data.manifest import COLUMNS, SPLITS, read_manifest, write_manifest
 from cvqa_models.data.matching import match_videos
+from cvqa_models.types import VideoRecord
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +86,44 @@ def import_table(
     groups, references = ({getattr(record, field) for record in records} for field in ("group", "reference"))
     found = sum(record.path is not None for record in records)
     unscored = sum(math.isnan(record.mos) for record in records)
+    if json is not None:
+        counts = {"videos": len(records), "groups": len(groups), "references": len(references)}
+        content = {"manifest": str(out), **counts, "files": found, "without_score": unscored}
+        write_text(json, json_format.dumps(content, indent=1) + "\n")
     Console().print(
         f"{out}: {len(records)} videos in {len(groups)} groups, {len(references)} references; {found} have a file, "
         f"{unscored} have no score",
         soft_wrap=True,
         highlight=False,
     )
-    if json is not None:
-        counts = {"videos": len(records), "groups": len(groups), "references": len(references)}
-        content = {"manifest": str(out), **counts, "files": found, "without_score": unscored}
-        write_text(json, json_format.dumps(content, indent=1) + "\n")
+    _warn_of_mixed_groups(records)
+
+
+def _warn_of_mixed_groups(records: list[VideoRecord]) -> None:
+    """Say it where a group holds several references: their videos are then compared with each other."""
+    inside: dict[str, list[VideoRecord]] = {}
+    for record in records:
+        inside.setdefault(record.group, []).append(record)
+    held = {group: {record.reference for record in own} for group, own in inside.items()}
+    mixed = [group for group, references in held.items() if len(references) > 1]
+    if not mixed:
+        return
+    first = mixed[0]
+    others = f" (and {len(mixed) - 1} groups more)" if len(mixed) > 1 else ""
+    start = f"group '{first}'{others} holds {len(held[first])} references, so that videos of different sources are"
+    if len(held[first]) == len(inside[first]):
+        log.warning(
+            "%s compared, which is right where every video is a scene of its own. If some are encodes of one source, "
+            "name it with `--columns reference=COLUMN`, and type `--group_by reference`.",
+            start,
+        )
+        return
+    presets = any(record.preset for record in records)
+    log.warning(
+        "%s compared. If people compared encodes of one source only, type `--group_by reference%s`.",
+        start,
+        " preset" if presets else "",
+    )
 
 
 def _seen_from(out: Path, src: Path, paths: Iterable[str]) -> list[str]:

@@ -77,11 +77,11 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
 
         download(fetch, FOLDER)
     rows = [describe(path) for path in sorted((CONFIGS / "model").glob("*.yaml"))]
+    if json is not None:
+        write_text(json, json_format.dumps([asdict(row) for row in rows], indent=1) + "\n")
     console = Console(width=max(Console().width, 96))  # what the table takes; a terminal wraps it where it must
     console.print(_table(rows))
     console.print("", *map(_parts, rows), sep="\n", soft_wrap=True, highlight=False)
-    if json is not None:
-        write_text(json, json_format.dumps([asdict(row) for row in rows], indent=1) + "\n")
     if not check_weights:
         return 0
     states = check_files({name for row in rows for name in row.weights})

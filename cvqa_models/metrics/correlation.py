@@ -51,9 +51,9 @@ def coefficients(mos: Floats, scores: Floats) -> Coefficients:
         pairs_mos += np.abs(up_mos).sum()
         pairs += np.abs(up).sum((0, 1))
     return Coefficients(
-        srocc=_ratio(rank_mos @ rank, (rank_mos**2).sum() * (rank**2).sum(0)),
+        srocc=ratio(rank_mos @ rank, (rank_mos**2).sum() * (rank**2).sum(0)),
         plcc=_pearson(mos, scores),
-        krocc=_ratio(agreement, pairs_mos * pairs),
+        krocc=ratio(agreement, pairs_mos * pairs),
     )
 
 
@@ -91,11 +91,12 @@ def _pearson(mos: Floats, scores: Floats) -> Floats:
     # Minus the first row: equal values become exact zeros, so that a constant column is seen as one.
     mos, scores = mos - mos[0], scores - scores[0]
     x, y = mos - mos.mean(), scores - scores.mean(0)
-    return _ratio(x @ y, (x @ x) * (y * y).sum(0)).clip(-1, 1)
+    return ratio(x @ y, (x @ x) * (y * y).sum(0)).clip(-1, 1)
 
 
-def _ratio(numerator: Floats, squares: Floats) -> Floats:
-    """Return numerator / sqrt(squares), NaN where that is 0 / 0."""
-    result = np.full(len(numerator), np.nan)
-    np.divide(numerator, np.sqrt(squares), out=result, where=squares > 0)
+def ratio(numerator: Floats, squares: Floats, defined: NDArray[np.bool_] | None = None) -> Floats:
+    """Return numerator / sqrt(squares), NaN where that is 0 / 0 or not `defined`."""
+    result = np.full(numerator.shape, np.nan)
+    where = squares > 0 if defined is None else (squares > 0) & defined
+    np.divide(numerator, np.sqrt(np.maximum(squares, 0)), out=result, where=where)
     return result

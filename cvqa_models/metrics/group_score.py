@@ -187,10 +187,15 @@ def fisher_z(table: GroupTable, thresholds: Thresholds, constant: Constant) -> t
     undefined = np.isnan(table.values)
     if constant == "skip":
         weight[undefined] = 0
-    values = np.where(undefined, 0, table.values)
+    return capped_z(table.values), weight
+
+
+def capped_z(values: Floats) -> Floats:
+    """Return Fisher's z of coefficients: of 0.99 for those that are 1, and 0 for those that are NaN."""
+    values = np.where(np.isnan(values), 0, values)
     perfect = np.abs(values) > 1 - ROUNDING
-    z = np.arctanh(np.where(perfect, np.sign(values) * CAP, values))
-    return z, weight
+    z: Floats = np.arctanh(np.where(perfect, np.sign(values) * CAP, values))
+    return z
 
 
 def pooled(z: Floats, weight: Floats, draws: Floats | None = None) -> Floats:
@@ -205,8 +210,12 @@ def pooled(z: Floats, weight: Floats, draws: Floats | None = None) -> Floats:
         Shape (4, R, K).
     """
     draws = np.ones((1, z.shape[1])) if draws is None else draws
-    total = draws @ weight
-    mean = np.divide(draws @ (weight * z), total, out=np.full_like(total, np.nan), where=total != 0)
+    return pooled_of_sums(draws @ weight, draws @ (weight * z))
+
+
+def pooled_of_sums(weight: Floats, weighted_z: Floats) -> Floats:
+    """Return `pooled` values, shape (4, R, K), from sums over the groups, shapes (3, R, K) both."""
+    mean = np.divide(weighted_z, weight, out=np.full_like(weight, np.nan), where=weight != 0)
     value = uncapped(np.tanh(mean))
     return np.concatenate([value, value.mean(0, keepdims=True)])
 

@@ -142,8 +142,32 @@ def test_bad_files_are_one_sentence(table: Path) -> None:
 
 def test_features_must_be_cached(table: Path) -> None:
     (table / "empty.yaml").write_text((table / "data.yaml").read_text().replace("/store", "/nothing"))
-    with pytest.raises(ValueError, match="'model': the store lacks features of branch `table`; run `cvqa extract`"):
+    with pytest.raises(ValueError, match=r"'model': the store lacks .* `table` \(108 of 108 videos, .*; run `cvqa e"):
         crossval(config=[table / "model.yaml"], data=table / "empty.yaml")
+
+
+LEVEL = "class_path: cvqa_models.branches.compression_level.CompressionLevel, init_args: {width: 2, grid: [1, 1], "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause", "way_out"),
+    [
+        ("frozen: false", r"branch `level` is trained \(`frozen: false`\)", "set `frozen: true`"),
+        (
+            "frozen: true",
+            "branch `level` has no weights from a file and is drawn anew for every seed",
+            "give it `weights`",
+        ),
+    ],
+)
+def test_a_branch_that_cannot_be_cached_is_no_missing_extraction(
+    table: Path, arguments: str, cause: str, way_out: str
+) -> None:
+    text = (table / "nr.yaml").read_text().replace("branches:", f"branches:\n      level: {{{LEVEL}{arguments}}}}}")
+    (table / "level.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"'level': {cause}.*{way_out}") as caught:
+        crossval(config=[table / "level.yaml"], **SMALL)  # type: ignore[arg-type]
+    assert "cvqa extract" not in str(caught.value)
 
 
 def test_labels_must_be_complete_and_the_same(table: Path) -> None:

@@ -103,6 +103,20 @@ def test_the_seed_decides_the_interval(labels, predict) -> None:
     assert evaluate(labels, predictions=[file], bootstrap=0)["ci"] == {}
 
 
+def test_a_panel_of_several_references_has_an_interval(tmp_path, predict) -> None:
+    """As one group, whose videos are drawn by reference: wider than if each video were drawn alone."""
+    widths = []
+    for references in (GROUPS, IDS):
+        rows = [[name, "panel", own, score] for name, own, score in zip(IDS, references, MOS, strict=True)]
+        manifest = write(tmp_path / "manifest.csv", ["video_id", "group", "reference", "mos"], rows)
+        shifted = noisy(1) + np.repeat([0.0, 3, 6], 18)  # its error is common to a reference
+        found = evaluate(manifest, predictions=[predict(shifted)])
+        low, high = found["ci"]["result"]
+        assert low < found["signed"]["result"] < high
+        widths.append(high - low)
+    assert widths[0] != widths[1]
+
+
 def test_a_manifest_is_read_as_well(tmp_path, predict) -> None:
     rows = [[name, group, group, score] for name, group, score in zip(IDS, GROUPS, MOS, strict=True)]
     manifest = write(tmp_path / "manifest.csv", ["video_id", "group", "reference", "mos"], rows)

@@ -91,6 +91,40 @@ def test_a_set_without_groups_is_one_group_with_a_name(tmp_path: Path) -> None:
     assert record.group == "maxwell"
 
 
+PANEL = "video_id,reference,preset,mos\n" + "".join(
+    f"{source}{rung},{source},fast,{rung}\n" for source in ("a", "b", "c") for rung in range(3)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "typed"),
+    [
+        (PANEL, {}, "--group_by reference preset`"),
+        (PANEL.replace("fast", ""), {}, "--group_by reference`"),
+        ("video_id,mos\na,1\nb,2\n", {}, "`--columns reference=COLUMN`, and type `--group_by reference`"),
+        (PANEL, {"group_by": ["reference", "preset"]}, None),
+    ],
+    ids=["presets", "no presets", "scenes", "grouped"],
+)
+def test_a_group_of_several_references_is_said_with_what_to_type(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, options: dict, typed: str | None
+) -> None:
+    records = convert(tmp_path, "csv", text, **options)
+    said = [line for line in caplog.messages if "references, so that videos of different sources are compared" in line]
+    if typed is None:
+        assert not said
+        assert {record.group for record in records} == {"a/fast", "b/fast", "c/fast"}
+        return
+    assert len(said) == 1
+    assert typed in said[0]
+    assert said[0].startswith(f"group 'src' holds {len({record.reference for record in records})} references")
+    # What it says to type is taken, and puts an end to it.
+    caplog.clear()
+    if "COLUMN" not in typed:
+        convert(tmp_path, "csv", text, group_by=typed.removesuffix("`").split()[1:])
+        assert not caplog.messages
+
+
 def test_the_summary_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     convert(tmp_path, "kvq", "filename,score\na.mp4,1\nb.mp4,\n")
     assert "2 videos in 1 groups, 2 references; 0 have a file, 1 have no score" in capsys.readouterr().out

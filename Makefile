@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 RUN := runs/demo
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-slow lint clean
+# Seconds for each test of test-fuzz; 130 are an hour in all.
+FUZZ_SECONDS ?= 130
+
+.PHONY: setup demo test test-slow test-fuzz lint clean
 
 setup: $(VENV)/ready
 
@@ -26,6 +29,10 @@ lint: setup
 
 test: lint
 	$(PYTEST) -n 2 --dist loadfile
+
+# Ever new made-up input for every reader; each test prints how many it tried.
+test-fuzz: setup
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/fuzz -rP
 
 test-slow: setup
 	$(PYTEST) -m slow

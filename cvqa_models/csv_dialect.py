@@ -61,6 +61,7 @@ def decoded(path: Path) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(f"'{path}' is not UTF-8 text (byte {error.start}); save it again as UTF-8 CSV.") from error
+    text = text.removeprefix("\ufeff")  # some programs put a second mark before the first
     if "\0" in text:  # UTF-16 without a mark at its start, or no text at all
         raise ValueError(f"'{path}' is not UTF-8 text (it holds zero bytes); save it again as UTF-8 CSV.")
     return text

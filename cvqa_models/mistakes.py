@@ -31,12 +31,21 @@ def is_told(error: Exception) -> bool:
     )
 
 
+def printable(text: str) -> str:
+    """Return a text in which every character that a terminal would obey, or that has no shape, is written as a code."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def sentence(error: Exception) -> str:
-    """Return what a user is told of an error, on one line.
+    """Return what a user is told of an error, on one line that a terminal only shows.
 
     Args:
         error: A mistake found by our own checks, or what the system or a library said of a file.
     """
+    return printable(_told(error))
+
+
+def _told(error: Exception) -> str:
     if isinstance(error, MemoryError) or _is_memory_failure(error):
         return "memory ran out; close other programs, lower `workers` or batch sizes, or use a larger machine."
     if isinstance(error, RecursionError):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Literal
 
 import yaml
@@ -19,6 +22,11 @@ from cvqa_models.build.references import Reference
 
 _PROBE_SECONDS = 1.0
 _KEYS = {"encoders", "presets", "kbps", "crf", "tolerance"}
+_PRESET = re.compile(r"\w[\w.+-]{0,63}")  # it stands in the names of files
+# Beside its own error the parser lets through what Python says of a date, a number or a tag that is none.
+_NO_YAML = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+_SHORT = Repr()  # a few lines of YAML may stand for gigabytes
+_SHORT.maxlevel = 3
 
 
 @dataclass(frozen=True)
@@ -100,31 +108,53 @@ def read(path: Path) -> Ladder:
     """
     if not path.is_file():
         raise FileNotFoundError(f"The ladder '{path}' does not exist; configs/build/ladder.yaml is an example.")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"'{path}' is not YAML: {' '.join(str(error).split())}.") from error
+    content = _content(path)
     if not isinstance(content, dict) or set(content) - _KEYS:
-        unknown = sorted(set(content) - _KEYS) if isinstance(content, dict) else content
-        raise ValueError(f"'{path}' has unknown keys {unknown}; a ladder has {', '.join(sorted(_KEYS))}.")
+        unknown = sorted(map(str, set(content) - _KEYS)) if isinstance(content, dict) else content
+        raise ValueError(f"'{path}' has unknown keys {_SHORT.repr(unknown)}; a ladder has {', '.join(sorted(_KEYS))}.")
     if ("kbps" in content) == ("crf" in content):
         raise ValueError(f"'{path}' must give either `kbps` or `crf`, a list of numbers.")
     quantity: Literal["kbps", "crf"] = "kbps" if "kbps" in content else "crf"
-    presets = content.get("presets")
-    if not isinstance(content.get("encoders"), list) or not isinstance(presets, (list, dict)):
-        raise ValueError(f"'{path}' needs `encoders`, a list, and `presets`, a list or a mapping.")
-    if strange := [name for name in presets if not isinstance(name, str)]:
-        raise ValueError(
-            f"'{path}': the preset {strange[0]!r} is no name; give `presets: [fast]`, or a mapping from name to speed "
-            "such as `presets: {fast: 30}`."
-        )
+    encoders = content.get("encoders")
+    if not isinstance(encoders, list) or not all(isinstance(name, str) for name in encoders):
+        raise ValueError(f"'{path}' needs `encoders`, a list of names, and `presets`, a list or a mapping.")
     return Ladder(
-        encoders=tuple(map(str, content["encoders"])),
-        presets=dict.fromkeys(presets, "named") if isinstance(presets, list) else presets,
+        encoders=tuple(encoders),
+        presets=_presets(content.get("presets"), path),
         quantity=quantity,
         rungs=_numbers(content[quantity], quantity, path),
         tolerance=_numbers([content.get("tolerance", 0.04)], "tolerance", path)[0],
     )
+
+
+def _content(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
+    except _NO_YAML as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"'{path}' is not YAML: {reason}.") from error
+
+
+def _presets(content: Any, path: Path) -> dict[str, Any]:
+    """Return preset -> what it asks for, of names that may stand in file names."""
+    if not isinstance(content, (list, dict)):
+        raise ValueError(f"'{path}' needs `encoders`, a list of names, and `presets`, a list or a mapping.")
+    if strange := [name for name in content if not (isinstance(name, str) and _PRESET.fullmatch(name))]:
+        raise ValueError(
+            f"'{path}': the preset {_SHORT.repr(strange[0])} is no name of letters, digits, `.`, `+`, `-` and `_`; "
+            "give `presets: [fast]`, or a mapping from name to speed such as `presets: {fast: 30}`."
+        )
+    if isinstance(content, list):
+        return dict.fromkeys(content, "named")
+    for name, wish in content.items():
+        if not all(
+            isinstance(part, (str, int, float)) for part in (wish.values() if isinstance(wish, dict) else [wish])
+        ):
+            raise ValueError(
+                f"'{path}': the preset {name!r} is {_SHORT.repr(wish)}; expected `named`, frames per second, or a "
+                "mapping from encoder to speed."
+            )
+    return content
 
 
 def as_settings(ladder: Ladder) -> dict[str, object]:
@@ -133,10 +163,10 @@ def as_settings(ladder: Ladder) -> dict[str, object]:
 
 
 def _numbers(values: Any, key: str, path: Path) -> tuple[float, ...]:
-    good = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    if not good:
-        raise ValueError(f"'{path}': `{key}` is {values!r}; expected numbers.")
-    return tuple(float(value) for value in values)
+    with suppress(OverflowError):
+        if isinstance(values, list) and all(type(value) in (int, float) for value in values):
+            return tuple(float(value) for value in values)
+    raise ValueError(f"'{path}': `{key}` is {_SHORT.repr(values)}; expected numbers.")
 
 
 def plan(references: Sequence[Reference], ladder: Ladder, speeds: Mapping[str, Mapping[str, str]]) -> list[LadderJob]:
@@ -177,7 +207,7 @@ def named_speed(encoder: Encoder, preset: str, wish: Any) -> str | None:
     Raises:
         ValueError: If the encoder has no such speed.
     """
-    if type(wish) in (int, float) and wish > 0:
+    if type(wish) in (int, float) and 0 < wish < 1e9:
         return None
     named = wish if isinstance(wish, Mapping) else encoder.presets if wish == "named" else {}
     choice = named.get(preset if wish == "named" else encoder.name)

@@ -16,6 +16,7 @@ from cvqa_models.build.bradley_terry import fit_table
 from cvqa_models.build.files import clear_scratch, scratch, write_json
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.votes import simulate_votes
+from cvqa_models.data.feature_store import file_name
 
 # Column -> (libvmaf feature, name of its value in the log); VMAF itself comes from the default model vmaf_v0.6.1.
 FEATURES = {
@@ -98,7 +99,7 @@ def measure_all(
     """
     clear_scratch(cards)
     jobs = {
-        name: partial(measure, video, reference, cards / f"{name}.json", features, every)
+        name: partial(measure, video, reference, cards / f"{file_name(name)}.json", features, every)
         for name, (video, reference) in pairs.items()
     }
     return run_jobs(jobs, "Measuring VMAF", workers)

@@ -21,7 +21,7 @@ from cvqa_models.commands.evaluate import evaluate_rows
 from cvqa_models.commands.score_rows import ScoreRows
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.dataset import load_batch, plan_reading
-from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.feature_store import FeatureStore, file_name
 from cvqa_models.data.splits import divide
 from cvqa_models.data.submission import write_predictions
 from cvqa_models.metrics.group_score import Thresholds
@@ -99,8 +99,8 @@ def crossval(
         write_text(json, jsonlib.dumps(payload, indent=1) + "\n")
     if out is not None:
         for name, score in members.items():
-            pairs = zip(records, score.tolist(), strict=True)
-            write_predictions(out / f"{name}.csv", [Prediction(r.video_id, r.group, value) for r, value in pairs])
+            scored = [Prediction(r.video_id, r.group, value) for r, value in zip(records, score.tolist(), strict=True)]
+            write_predictions(out / f"{file_name(name)}.csv", scored)
     show(outcomes, evaluation)
     return payload
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import logging
+import math
 from itertools import combinations
 from pathlib import Path
 
@@ -75,8 +76,8 @@ def _read_weights(path: Path, names: list[str]) -> list[float]:
         )
     try:
         content = jsonlib.loads(path.read_text(encoding="utf-8"))
-        share = {str(name): float(weight) for name, weight in content.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        share = {str(name): _weight(weight) for name, weight in content.items()}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"'{path}' is no JSON object of file name -> weight ({error}).") from error
     if set(share) != set(names):
         raise ValueError(
@@ -84,3 +85,9 @@ def _read_weights(path: Path, names: list[str]) -> list[float]:
             "the prediction files."
         )
     return [share[name] for name in names]
+
+
+def _weight(value: object) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    return float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -62,7 +63,7 @@ def submit(
     check_scores(values, list(values))
     timing = predictions.with_suffix(".json")
     if seconds_per_video is None and timing.is_file():
-        seconds_per_video = json_format.loads(timing.read_text(encoding="utf-8")).get("seconds_per_video")
+        seconds_per_video = _measured_seconds(timing)
     about = {"layout": layout if template is None else "template", **_provenance(checkpoint, config)}
     if template is not None:
         count = fill_template(template, out, values, column)
@@ -83,6 +84,15 @@ def submit(
     for path in (manifest, *([json] if json else [])):
         write_text(path, json_format.dumps(about, indent=1) + "\n")
     Console().print(f"submission: {out} ({count} videos), {manifest.name} beside it", soft_wrap=True)
+
+
+def _measured_seconds(timing: Path) -> float | None:
+    """Return the time that `train.py predict` noted beside its predictions; None if the file is another one."""
+    try:
+        seconds = json_format.loads(timing.read_text(encoding="utf-8"))["seconds_per_video"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return float(seconds) if type(seconds) in (int, float) and math.isfinite(seconds) else None
 
 
 def _provenance(checkpoint: Path | None, config: Path | None) -> dict[str, object]:

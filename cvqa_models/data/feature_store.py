@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from torch import Tensor
 from cvqa_models.data.atomic import write_bytes
 from cvqa_models.types import Prediction
 
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE | re.DOTALL)
 LONGEST_NAME = 200  # file systems allow 255 bytes, and a temporary name adds some
 
 
@@ -121,10 +123,17 @@ def write_maps(folder: Path, prediction: Prediction) -> None:
 
 
 def file_name(name: str) -> str:
-    """Return `name` as a file may be called: quoted, and with a digest at its end where it is long."""
-    quoted = quote(name, safe=" ()+,=@#!")
-    if quoted.startswith("."):
-        quoted = "%2E" + quoted[1:]
+    """Return `name` as a file may be called on any system, one file name for each name, at most 200 bytes.
+
+    It is quoted as in a URL, so that no name leaves its folder; so is what would hide a file (a dot at its start), what
+    Windows drops (a dot or space at its end), and what Windows keeps for devices. A long name ends in a digest.
+    """
+    quoted = quote(name, safe=" ()+,=@#!", errors="surrogatepass") or "%"
+    if quoted.startswith(".") or _DEVICE.fullmatch(quoted):
+        quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
+    if quoted.endswith((".", " ")):
+        quoted = f"{quoted[:-1]}%{ord(quoted[-1]):02X}"
     if len(quoted) <= LONGEST_NAME:
         return quoted
-    return f"{quoted[: LONGEST_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    # Quoting never writes `%-`, so a long name is never taken for a short one.
+    return f"{quoted[: LONGEST_NAME - 18]}%-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}"

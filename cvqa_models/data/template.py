@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from cvqa_models.data.submission import check_scores
 SCORE_NAMES = ("score", "scores", "prediction", "pred", "predicted_score", "mos", "subjective_score")
 HEADER_NAMES = (*SCORE_NAMES, *KEYS, "filename", "file", "name", "video", "video_name", "video_id", "id", "path")
 Cells = list[list[Any]]
+_MOST_CELLS, _MOST_BYTES = 10_000_000, 1 << 28  # of a workbook: a small file may claim far more than memory holds
 
 
 def fill_template(template: Path, out: Path, scores: Mapping[str, float], column: str | None = None) -> int:
@@ -55,11 +58,17 @@ def _fill_text(template: Path, out: Path, scores: Mapping[str, float], column: s
         raise ValueError(f"'{template}' is not UTF-8 text; save it again as UTF-8.") from error
     bom, text = ("\ufeff", text[1:]) if text.startswith("\ufeff") else ("", text)
     ending = "\r\n" if "\r\n" in text else "\n"
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in re.split("\r\n?|\n", text) if line.strip()]
     if not lines:
         raise ValueError(f"'{template}' is empty; expected one row per video.")
     delimiter = next((mark for mark in ("\t", ";", ",", " ") if mark in lines[0]), ",")
-    cells: Cells = [list(row) for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != " ")]
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter != " ")
+    try:
+        cells: Cells = [list(row) for row in rows if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise ValueError(f"'{template}' is no table ({error}); give the organisers' file as it came.") from error
+    if not cells:
+        raise ValueError(f"'{template}' has no row that names a video; give the organisers' file as it came.")
     space = " " if delimiter == "," and all(f"{delimiter} " in line for line in lines) else ""
     count = _fill_cells(cells, scores, column, template)
     filled = io.StringIO()
@@ -73,8 +82,8 @@ def _fill_text(template: Path, out: Path, scores: Mapping[str, float], column: s
 def _fill_json(template: Path, out: Path, scores: Mapping[str, float], column: str | None) -> int:
     """Fill `{name: value}` or a list of objects, one per video."""
     try:
-        content = json.loads(template.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(template.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"'{template}' is no JSON ({error}); give the organisers' file as it came.") from error
     if isinstance(content, dict) and content:
         cells: Cells = [[name, None] for name in content]
@@ -98,17 +107,40 @@ def _fill_xlsx(template: Path, out: Path, scores: Mapping[str, float], column: s
         raise ValueError(
             "A template in .xlsx needs the package openpyxl; install it, or save the template as .csv."
         ) from error
-    book = load_workbook(template)
-    sheet = book.active
-    cells: Cells = [["" if value is None else value for value in row] for row in sheet.iter_rows(values_only=True)]
+    try:
+        _check_size(template)
+        book = load_workbook(template)
+        sheet = book.worksheets[0] if book.active is None else book.active
+        if sheet.max_row * sheet.max_column > _MOST_CELLS:
+            raise ValueError(f"its sheet says that it has {sheet.max_row} rows and {sheet.max_column} columns")
+        cells: Cells = [list(map(_plain, row)) for row in sheet.iter_rows(values_only=True)]
+    except Exception as error:  # a damaged workbook raises whatever its parts meet: zip, XML, lookup, type
+        raise ValueError(f"'{template}' is no workbook ({error}); give the organisers' file as it came.") from error
+    before = [list(row) for row in cells]
     count = _fill_cells(cells, scores, column, template)
-    for row, values in enumerate(cells, start=1):
-        for place, value in enumerate(values, start=1):
-            sheet.cell(row, place).value = None if value == "" else value
+    # Only what is filled is written: a text such as =A1, written anew, would become a formula.
+    for row, (old, new) in enumerate(zip(before, cells, strict=True), start=1):
+        for place, value in enumerate(new, start=1):
+            if place > len(old) or old[place - 1] != value:
+                sheet.cell(row, place).value = value
     content = io.BytesIO()
     book.save(content)
     write_bytes(out, content.getvalue())
     return count
+
+
+def _check_size(template: Path) -> None:
+    with zipfile.ZipFile(template) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+    if size > _MOST_BYTES:
+        raise ValueError(f"it would unpack to {size} bytes")
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as a template's text has it: 7 for 7.0, as spreadsheets keep whole numbers."""
+    if value is None:
+        return ""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _fill_cells(cells: Cells, scores: Mapping[str, float], column: str | None, template: Path) -> int:
@@ -132,6 +164,7 @@ def _fill_cells(cells: Cells, scores: Mapping[str, float], column: str | None, t
     if header is not None and place == len(header):
         cells[0].append(column or SCORE_NAMES[0])
     for row, name in zip(body, names, strict=True):
+        row += [""] * (place - len(row))
         row[place : place + 1] = [scores[name]]
     return len(names)
 

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from cvqa_models import cli
-from cvqa_models.mistakes import innermost, sentence
+from cvqa_models.mistakes import innermost, printable, sentence
 
 NESTED = """Parser key "model":
   Does not validate against any of the Union subtypes
@@ -90,3 +90,9 @@ def test_a_loader_that_timed_out_ends_train_in_a_sentence(
     with pytest.raises(SystemExit):
         cli.main()
     assert "300.0 seconds: a process" in capsys.readouterr().err
+
+
+def test_a_terminal_only_shows_what_it_is_told() -> None:
+    assert printable("été [red] $x$ \\") == "été [red] $x$ \\"
+    assert printable("a\x1b[2J\x9b\u202eb\u2028\udce9\t") == r"a\x1b[2J\x9b\u202eb\u2028\udce9\t"
+    assert sentence(ValueError("'a\x1b]0;x\x07' is\nbroken")) == r"'a\x1b]0;x\x07' is broken"

@@ -51,6 +51,13 @@ def test_a_crf_of_0_is_a_rung(tmp_path: Path) -> None:
     assert ladder.read(_write(tmp_path / "l.yaml", "encoders: [x264]\npresets: [fast]\ncrf: [0, 20]")).rungs == (0, 20)
 
 
+# Ten lines that would print as ten thousand million words.
+LAUGHS = "\n".join(
+    ["encoders: &a0 [x264]", "presets: [fast]", "kbps:"]
+    + [f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11)]
+)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -72,7 +79,7 @@ def test_a_crf_of_0_is_a_rung(tmp_path: Path) -> None:
         ("encoders: [x264]\npresets: [fast]\ncrf: [.nan]", "different numbers of 0 or more, not .nan,"),
         (
             "encoders: [x264]\npresets: [{fast: 30}]\nkbps: [1]",
-            r"preset {'fast': 30} is no name; give `presets: \[fast",
+            r"preset {'fast': 30} is no name of letters.*; give `presets: \[fast",
         ),
         ("encoders: [x264]\npresets: [fast, 3]\nkbps: [1]", "the preset 3 is no name"),
         ("encoders: [x264]\npresets: {3: 30}\nkbps: [1]", "the preset 3 is no name"),
@@ -84,6 +91,22 @@ def test_a_crf_of_0_is_a_rung(tmp_path: Path) -> None:
         ("encoders: [vp9]\npresets: [quick]\nkbps: [1]", "'quick' of 'vp9' is None; give one of its speeds"),
         ("encoders: [x264]\npresets: {fast: veryfast}\nkbps: [1]", "'fast' of 'x264' is 'veryfast'; give one"),
         ("encoders: [x264]\npresets: {fast: 0}\nkbps: [1]", "'fast' of 'x264' is 0; give one"),
+        ("encoders: [x264]\npresets: [../../up]\nkbps: [1]", r"the preset '\.\./\.\./up' is no name of letters"),
+        ('encoders: [x264]\npresets: ["a\\nb"]\nkbps: [1]', r"the preset 'a\\nb' is no name of letters"),
+        ("encoders: [x264]\npresets: [/etc]\nkbps: [1]", "the preset '/etc' is no name of letters"),
+        ("encoders: [[x264]]\npresets: [fast]\nkbps: [1]", "needs `encoders`, a list of names"),
+        ("encoders: [x264]\npresets: fast\nkbps: [1]", "needs .* `presets`, a list or a mapping"),
+        ("encoders: [x264]\npresets: {fast: [30]}\nkbps: [1]", r"the preset 'fast' is \[30\]; expected `named`"),
+        ("encoders: [x264]\npresets: {fast: &a {x: *a}}\nkbps: [1]", "the preset 'fast' is .*; expected `named`"),
+        ("1: [x264]\na: [fast]", r"unknown keys \['1', 'a'\]"),
+        (f"encoders: [x264]\npresets: [fast]\nkbps: [1{'0' * 400}]", r"`kbps` is \[10+\.\.\.0+\]; expected numbers"),
+        (f"encoders: [x264]\npresets: [fast]\nkbps: [1{'0' * 9000}]", "is not YAML"),
+        (f"encoders: [x264]\npresets: {{fast: 1{'0' * 400}}}\nkbps: [1]", "'fast' of 'x264' is 10+; give one"),
+        ("encoders: [x264]\npresets: [fast]\nkbps: [2020-13-45]", "is not YAML: month must be in 1..12"),
+        ("encoders: !!bool 3", "is not YAML"),
+        ("encoders: !!int ''", "is not YAML"),
+        ("[" * 5000, "is not YAML: .*recursion"),
+        (LAUGHS, r"`kbps` is \[.*; expected numbers"),
         ("encoders: [openh264]\npresets: [fast]\ncrf: [30]", "'openh264' has no CRF;"),
         ("encoders: [vp9]\npresets: [fast]\ncrf: [30.5]", "'vp9' has no CRF 30.5; it takes 0 to 63 in steps of 1"),
         ("encoders: [x264]\npresets: [fast]\ncrf: [60]", "'x264' has no CRF 60; it takes 0 to 51"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.feature_store import FeatureStore, file_name
 
 TOKENS = torch.arange(6.0).reshape(2, 3)
 
@@ -102,3 +102,27 @@ def test_an_unwritable_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot be written"):
         FeatureStore(tmp_path / "file", "").write("key", "v", TOKENS, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("x264_fast_crowd-run (2), 50 #1", "x264_fast_crowd-run (2), 50 #1"),
+        ("../../up", "%2E.%2F..%2Fup"),
+        ("/etc/passwd", "%2Fetc%2Fpasswd"),
+        (r"C:\x", "C%3A%5Cx"),
+        ("a\0b\nc", "a%00b%0Ac"),
+        ("..", "%2E%2E"),
+        (".", "%2E"),
+        ("", "%"),
+        ("a.", "a%2E"),
+        ("a ", "a%20"),
+        ("CON", "%43ON"),
+        ("nul.mp4", "%6Eul.mp4"),
+        ("com1", "%63om1"),
+        ("console", "console"),
+        ("caf\udce9", "caf%ED%B3%A9"),
+    ],
+)
+def test_a_name_becomes_a_file_name_of_any_system(name: str, file: str) -> None:
+    assert file_name(name) == file

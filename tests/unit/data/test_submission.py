@@ -96,6 +96,26 @@ def test_kvq_layout(tmp_path: Path) -> None:
         assert archive.read("prediction.csv") == b"filename,score\ntest/0001.mp4,1.0\ntest/0002.mp4,2.0\n"
 
 
+RUN = "=cmd|' /C calc'!A0"
+
+
+def test_names_that_a_spreadsheet_would_run(tmp_path: Path) -> None:
+    scores = {RUN: 1.0, "-1+1": 2.0, "plain": -3.0}
+    write_predictions(tmp_path / "p.csv", [Prediction(name, "g", score) for name, score in scores.items()])
+    assert read_predictions(tmp_path / "p.csv") == scores
+    write_generic(tmp_path / "s.csv", scores)
+    assert (tmp_path / "s.csv").read_text() == f"filename,score\n'{RUN},1.0\n'-1+1,2.0\nplain,-3.0\n"
+    with pytest.raises(ValueError, match=r"would run the name .=cmd.* as a formula .2 in all.*; rename the video"):
+        write_kvq(tmp_path / "s.zip", scores)
+    assert not (tmp_path / "s.zip").exists()
+
+
+@pytest.mark.parametrize("name", ["a,9\nb", "a,9", "a\rb"])
+def test_a_name_may_not_add_lines_to_the_text_layout(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"holds a comma or a line break .1 in all.*; rename the video"):
+        write_text_layout(tmp_path / "s.zip", {name: 1.0}, seconds_per_video=None, extra_data=False, device="cpu")
+
+
 def test_text_layout(tmp_path: Path) -> None:
     for name in ("s.zip", "again.zip"):
         write_text_layout(tmp_path / name, SCORES, seconds_per_video=1.5, extra_data=True, device="cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ def fill(tmp_path: Path, name: str, content: str, column: str | None = None) -> 
         ("t.txt", "A.mp4 0\nB.mp4 0\n", "A.mp4 0.5\nB.mp4 0.25\n"),
         ("t.txt", "A, 0\nB, 0\n", "A, 0.5\nB, 0.25\n"),
         ("t.tsv", "id\tscore\nA\t\nB\t\n", "id\tscore\nA\t0.5\nB\t0.25\n"),
+        ("t.csv", "name,note,score\nA\n\nB,x,0\n", "name,note,score\nA,,0.5\nB,x,0.25\n"),
+        ("t.csv", 'note,name\n"two\nlines",A\n,B\n', 'note,name,score\n"two\nlines",A,0.5\n,B,0.25\n'),
+        ("t.csv", "name,note\nA,=1+1\nB,a\x0bb\n", "name,note,score\nA,=1+1,0.5\nB,a\x0bb,0.25\n"),
         ("t.txt", "test/A.mp4\ntest/B.mp4\n", "test/A.mp4,0.5\ntest/B.mp4,0.25\n"),
     ],
 )
@@ -70,6 +74,33 @@ def test_xlsx_templates(tmp_path: Path) -> None:
     ]
 
 
+def test_a_workbook_keeps_its_texts_and_whole_numbers(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    book = openpyxl.Workbook()
+    for row in (["video", "note", "score"], [7.0, "a", None], [8, "b", 0]):
+        book.active.append(row)
+    book.active["B2"].value = "=1+1"
+    book.active["B2"].data_type = "s"  # a text that looks like a formula
+    book.save(tmp_path / "t.xlsx")
+    fill_template(tmp_path / "t.xlsx", tmp_path / "out.xlsx", {"7": 0.5, "8": 0.25})
+    filled = openpyxl.load_workbook(tmp_path / "out.xlsx").active
+    assert [filled["C2"].value, filled["C3"].value] == [0.5, 0.25]
+    assert (filled["B2"].value, filled["B2"].data_type) == ("=1+1", "s")
+
+
+def test_a_workbook_that_claims_more_than_memory_holds_is_refused(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    book = openpyxl.Workbook()
+    book.active["XFD1048576"] = 1
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(ValueError, match="says that it has 1048576 rows and 16384 columns"):
+        fill_template(tmp_path / "t.xlsx", tmp_path / "out.xlsx", SCORES)
+    with zipfile.ZipFile(tmp_path / "t.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", bytes(300_000_000))
+    with pytest.raises(ValueError, match="would unpack to 300000000 bytes"):
+        fill_template(tmp_path / "t.xlsx", tmp_path / "out.xlsx", SCORES)
+
+
 def test_xlsx_without_its_package_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     with pytest.raises(ValueError, match="needs the package openpyxl"):
@@ -97,6 +128,9 @@ def test_the_score_column_may_be_named(tmp_path: Path) -> None:
         ("t.csv", "name,score\nx264_fast_a_1,\nx264_fast_a_1.mp4,\n", "names 'x264_fast_a_1' twice"),
         ("t.csv", "", "is empty"),
         ("t.json", "[1", "is no JSON"),
+        ("t.json", "[" * 100_000, "is no JSON"),
+        ("t.csv", "x" * 200_000, "is no table"),
+        ("t.xlsx", "PK", "is no workbook"),
         ("t.json", "[]", "holds neither an object of names nor a list of objects"),
         ("t.doc", "x", "is no .csv, .txt, .tsv, .json or .xlsx file"),
     ],

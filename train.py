@@ -1,6 +1,14 @@
 """Train, validate, test or predict: `python train.py fit|validate|test|predict --config ...`; see README.md."""
 
-from cvqa_models.cli import main
+from cvqa_models import ending
+
+
+def train() -> None:
+    """Run the command line; it is imported here, so that a signal during these seconds ends in one line too."""
+    from cvqa_models import cli
+
+    cli.train()
+
 
 if __name__ == "__main__":
-    main()
+    ending.run("train.py", train)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import ArgumentError
+from lightning_fabric.plugins import CheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins.io.wrapper import _WrappingCheckpointIO
 
+from cvqa_models import ending
+from cvqa_models.callbacks.checkpoints import LAST, WholeFiles, checkpoints
 from cvqa_models.callbacks.prediction_writer import PredictionWriter
+from cvqa_models.callbacks.seeding import SeedSteps
+from cvqa_models.callbacks.stopping import StopAfterBatch
 from cvqa_models.data.datamodule import GroupDataModule
-from cvqa_models.mistakes import innermost, is_loader_failure, sentence
-from cvqa_models.models.checkpoint import check_fits, model_config, read_checkpoint
+from cvqa_models.mistakes import innermost
+from cvqa_models.models.checkpoint import check_fits, read_checkpoint
 from cvqa_models.models.module import QualityModule
+from cvqa_models.resuming import check_progress, resolve, typed, with_defaults
+from cvqa_models.run_folder import find_checkpoint, holds_run, owned
 
 log = logging.getLogger(__name__)
 
-NAMED = ("best", "last", "hpc", "null")  # checkpoints that Lightning finds by itself
+DEFAULT_RUN = "runs/default"
 
 
 class SaveTrainingConfig(SaveConfigCallback):
@@ -41,7 +49,7 @@ class TrainCLI(LightningCLI):
         parser.add_argument(
             "--run",
             type=str,
-            default="runs/default",
+            default=DEFAULT_RUN,
             help="Folder of this run: configuration, logs, checkpoints, predictions.",
         )
         parser.add_argument(
@@ -51,32 +59,48 @@ class TrainCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        words = args if isinstance(args, list) else sys.argv[1:]
+        words = [str(word) for word in args] if isinstance(args, list) else sys.argv[1:]
+        self.chosen = typed(words, "ckpt_path")
+        command = words[0] if words and words[0] in self.subcommands() else None
+        path = resolve(command, Path(typed(words, "run") or DEFAULT_RUN), self.chosen) if command else None
         try:
-            self.config = parser.parse_args(_with_checkpoint_defaults(words))
+            self.config = parser.parse_args(with_defaults(words, path))
         except ArgumentError as error:
             raise ValueError(f"{innermost(str(error))}; correct it, or list the options with `--help`.") from error
+        if command:
+            self.config[command].ckpt_path = None if path is None else str(path)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: the stock step lets a checkpoint overrule explicit arguments; see `parse_arguments`."""
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
-        run = Path(config.run)
-        if self.subcommand == "fit" and config.ckpt_path is None and (run / "logs").exists():
-            last = run / "checkpoints" / "last.ckpt"
-            way = (
-                f"continue it with `--ckpt_path {last}`" if last.is_file() else "remove it, as it has no checkpoint yet"
+        config.trainer.default_root_dir = config.run
+        check_options(config.trainer)
+        self._check_new()
+
+    def _check_new(self) -> None:
+        """Raise a ValueError where a new run would be mixed with an old one."""
+        run = Path(self._get(self.config, "run"))
+        new = self.subcommand == "fit" and self.chosen is None and self._get(self.config, "ckpt_path") is None
+        if new and holds_run(run):
+            newest = find_checkpoint(run, LAST, to_train=True)
+            way = f"continue it with `--ckpt_path last` ('{newest}')"
+            raise ValueError(
+                f"'{run}' already holds a run; choose another `--run`, or "
+                f"{way if newest else 'remove it, as it has no checkpoint yet'}."
             )
-            raise ValueError(f"'{run}' already holds a run; choose another `--run`, or {way}.")
-        config.trainer.default_root_dir = str(run)
 
     def instantiate_classes(self) -> None:
-        super().instantiate_classes()
+        with plain_errors():
+            super().instantiate_classes()
         path = self._get(self.config, "ckpt_path")
-        if path and path not in NAMED:
+        if path:
             # Lightning would say it in a page, and without the file.
-            check_fits(self.model, read_checkpoint(path), path)
+            checkpoint = read_checkpoint(path)
+            check_fits(self.model, checkpoint, path)
+            if self.subcommand == "fit":
+                check_progress(checkpoint, self.trainer, Path(path))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         run = Path(self._get(self.config, "run"))
@@ -91,63 +115,75 @@ class TrainCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
         run = Path(self._get(self.config, "run"))
+        callbacks = [*callbacks, StopAfterBatch()]
         if config.get("enable_checkpointing") is not False:
-            callbacks = [*callbacks, *checkpoints(run)]
+            callbacks += checkpoints(run)
+        seed = self._get(self.config, "seed_everything")
+        if isinstance(seed, int) and not isinstance(seed, bool):
+            callbacks.append(SeedSteps(seed))
         if self.subcommand == "predict":
             maps = run / "maps" if self._get(self.config, "maps") else None
-            callbacks = [*callbacks, PredictionWriter(run / "predictions.csv", maps)]
+            callbacks.append(PredictionWriter(run / "predictions.csv", maps))
+        config["plugins"] = with_whole_files(config.get("plugins"))
         try:
             trainer = super()._instantiate_trainer(config, callbacks)
-        except MisconfigurationException as error:
-            raise ValueError(
-                f"The trainer cannot be set up on this machine: {str(error).strip(' .!')}; without a GPU, use "
-                "`configs/trainer/cpu.yaml`."
-            ) from error
+        except (MisconfigurationException, TypeError, RuntimeError) as error:
+            reason = str(error).strip(" .!")
+            hint = "" if config.get("accelerator") == "cpu" else "; without a GPU, use `configs/trainer/cpu.yaml`"
+            raise ValueError(f"The trainer cannot be set up with these options: {reason}{hint}.") from error
         assert isinstance(trainer, pl.Trainer)
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        try:
-            super()._run_subcommand(subcommand)
-        except OSError as error:
-            # Of a write into an open file, such as a log or a checkpoint on a full disk, the system names no file. Our
-            # own errors have no number, and say it all.
-            if error.errno is not None and error.filename is None:
-                error.filename = self._get(self.config, "run")
+        with plain_errors():
+            try:
+                if subcommand != "fit":
+                    super()._run_subcommand(subcommand)
+                    return
+                with owned(Path(self._get(self.config, "run"))):
+                    self._check_new()  # again, now that nobody else can start one
+                    super()._run_subcommand(subcommand)
+            except OSError as error:
+                # Of a write into an open file, such as a log or a checkpoint on a full disk, the system names no file.
+                # Our own errors have no number, and say it all.
+                if error.errno is not None and error.filename is None:
+                    error.filename = self._get(self.config, "run")
+                raise
+
+
+def check_options(trainer: Any) -> None:
+    """Raise a ValueError for what Lightning's trainer takes and then fails on, with an error that says nothing."""
+    if str(trainer.precision) in ("16-true", "bf16-true", "64", "64-true"):
+        raise ValueError(
+            f"`--trainer.precision {trainer.precision}` would hold the weights so, while features and losses are "
+            "in 32 bits; use 32-true, or `16-mixed` or `bf16-mixed` to save time and memory."
+        )
+    for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        value = trainer[name]
+        if value is not None and value < 1:
+            raise ValueError(f"`--trainer.{name}` is {value}; expected at least 1.")
+
+
+def with_whole_files(plugins: Any) -> list[Any]:
+    """Return the trainer's plugins, with ours for writing checkpoints where a user has chosen none."""
+    chosen = plugins if isinstance(plugins, list) else [] if plugins is None else [plugins]
+    for plugin in chosen:
+        if isinstance(plugin, _WrappingCheckpointIO) and plugin.checkpoint_io is None:
+            plugin.checkpoint_io = WholeFiles()  # one that writes on a thread of its own, through another
+    return chosen if any(isinstance(plugin, CheckpointIO) for plugin in chosen) else [*chosen, WholeFiles()]
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what Lightning says of a user's mistake in other classes of error into a ValueError, which is a sentence."""
+    try:
+        yield
+    except (MisconfigurationException, ModuleNotFoundError) as error:
+        raise ValueError(f"{str(error).strip(' .!')}; correct the options of `--trainer`.") from error
+    except RuntimeError as error:
+        if not str(error).startswith("Early stopping conditioned on metric"):
             raise
-
-
-def checkpoints(run: Path) -> list[ModelCheckpoint]:
-    """Return the callbacks that keep, in `run`/checkpoints, the epoch with the best `val/result` and the last one.
-
-    Two callbacks, because `save_last` writes only when the best one does: a run would be continued from its best epoch.
-    """
-    folder = run / "checkpoints"
-    best = ModelCheckpoint(
-        dirpath=folder,
-        filename="epoch{epoch:03d}-result{val/result:.4f}",
-        auto_insert_metric_name=False,
-        monitor="val/result",
-        mode="max",
-    )
-    # `mode` says nothing without a monitor, but tells this callback's state from that of one that a user adds.
-    return [best, ModelCheckpoint(dirpath=folder, filename="last", mode="max", enable_version_counter=False)]
-
-
-def _with_checkpoint_defaults(words: list[str]) -> list[str]:
-    """Put the model configuration of `--ckpt_path` before everything else that was typed, so that it only fills gaps.
-
-    Order is precedence: command line over file over checkpoint.
-    """
-    for index, word in enumerate(words):
-        name, _, value = word.partition("=")
-        if name == "--ckpt_path":
-            path = value or (words[index + 1] if index + 1 < len(words) else "")
-            if not path or path in NAMED:
-                return words
-            config = model_config(read_checkpoint(path))
-            return [words[0], f"--model={json.dumps(config)}", *words[1:]] if config else words
-    return words
+        raise ValueError(f"{str(error).strip(' .!')}.") from error
 
 
 def run_cli(args: list[str] | None = None) -> TrainCLI:
@@ -170,13 +206,12 @@ def run_cli(args: list[str] | None = None) -> TrainCLI:
     )
 
 
-def main() -> None:
-    """Run `train.py`; a user's mistake ends in one sentence and exit code 2."""
+def train() -> None:
+    """Run the command line, telling what happens on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        run_cli()
-    except (ValueError, OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not is_loader_failure(error):
-            raise
-        sys.stderr.write(f"train.py: {sentence(error)}\n")
-        sys.exit(2)
+    run_cli()
+
+
+def main() -> None:
+    """Run `train.py` and leave with its exit code; see `ending.run`."""
+    ending.run("train.py", train)

@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from cvqa_models.branches.base import Branch
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.metrics.accumulate import GroupAccumulator
+from cvqa_models.models.schedule import Rates, WarmupCosine
 from cvqa_models.types import Batch, Demand, Prediction
 from cvqa_models.weights import digest
 
@@ -36,7 +37,9 @@ class Recipe:
         lr_head: Peak learning rate of everything that is not a branch.
         lr_backbone: Peak learning rate of trained branches.
         weight_decay: AdamW's decay; biases, norms and other vectors are exempt.
-        warmup: Share of all optimiser steps with a linear rise from 0, before the cosine to 0.
+        warmup: Share of all optimiser steps with a linear rise from 0, before the cosine to 0. Where no number of
+            steps ends the run (`max_epochs: -1` with `max_time` alone), it is a share of the first epoch, and the
+            rate stays at its peak from then on.
         unfreeze_at: Name of a branch with `frozen: false` -> epoch (counted from 0) from which it learns. Until then
             its learning rate is 0: its parameters stay in every gradient reduction, so that unfreezing needs no second
             DDP wrapping.
@@ -54,6 +57,12 @@ class Recipe:
     videos_per_pass: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("lr_head", "lr_backbone", "weight_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` is {value}; expected a finite number, 0 or more.")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"`warmup` is {self.warmup}; expected a share of all steps, from 0 to 1.")
         if self.videos_per_pass is not None and self.videos_per_pass < 1:
             raise ValueError(f"`videos_per_pass` is {self.videos_per_pass}; expected a positive number or null.")
 
@@ -239,11 +248,19 @@ class QualityModule(pl.LightningModule, ABC):
         if not groups:
             raise ValueError("The model has no trainable parameter; set `frozen: false` on a branch or use a head.")
         optimizer = torch.optim.AdamW([{"params": p, "lr": lr, "weight_decay": wd} for p, lr, wd, _ in groups])
-        total = int(self.trainer.estimated_stepping_batches)
-        per_epoch = max(1, total // max(1, self.trainer.max_epochs or 1))
-        shapes = [_WarmupCosine(total, round(self.recipe.warmup * total), start * per_epoch) for *_, start in groups]
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, shapes)  # type: ignore[arg-type]
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        total, per_epoch = self._steps()
+        warmup = round(self.recipe.warmup * (total or per_epoch))
+        rates = Rates(optimizer, [WarmupCosine(total, warmup, start * per_epoch) for *_, start in groups])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+    def _steps(self) -> tuple[int | None, int]:
+        """Return the optimiser steps of the whole run, None if only time or a user ends it, and those of an epoch."""
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(self.trainer.num_training_batches):
+            self.trainer.fit_loop.setup_data()  # Lightning counts batches on its own only where epochs end the run
+        batches = self.trainer.num_training_batches
+        per_epoch = 1 if math.isinf(batches) else max(1, math.ceil(batches / self.trainer.accumulate_grad_batches))
+        return (None if math.isinf(total) else int(total)), per_epoch
 
     def _parameter_groups(self) -> Iterator[tuple[list[nn.Parameter], float, float, int]]:
         """Yield parameters, peak rate, decay and first epoch: the head, then each branch; matrices, then vectors."""
@@ -298,24 +315,6 @@ class QualityModule(pl.LightningModule, ABC):
             for state in _states(checkpoint):
                 for key, value in branch.state_dict().items():
                     state[f"branches.{name}.{key}"] = value
-
-
-class _WarmupCosine:
-    """Factor of the peak rate at a step: 0 before `start`, a linear rise over `warmup` steps, a cosine to 0."""
-
-    def __init__(self, total: int, warmup: int, start: int) -> None:
-        self.total = total
-        self.warmup = warmup
-        self.start = start
-
-    def __call__(self, step: int) -> float:
-        since = step - self.start
-        if since < 0:
-            return 0.0
-        if since < self.warmup:
-            return (since + 1) / (self.warmup + 1)
-        span = max(1, self.total - self.start - self.warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (since - self.warmup) / span)))
 
 
 def _states(checkpoint: dict[str, Any]) -> list[dict[str, Tensor]]:

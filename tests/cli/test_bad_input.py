@@ -372,7 +372,10 @@ def test_a_gpu_that_is_not_there(bench: Bench, told: Told, tmp_path: Path, monke
 
 def test_a_run_that_is_there_is_continued_only_if_it_can_be(bench: Bench, told: Told, tmp_path: Path) -> None:
     said = told(*bench.fit(f"--run={bench.folder / 'run'}"), train=True)
-    assert f"already holds a run; choose another `--run`, or continue it with `--ckpt_path {bench.checkpoint}`" in said
+    assert (
+        f"already holds a run; choose another `--run`, or continue it with `--ckpt_path last` ('{bench.checkpoint}')"
+        in said
+    )
     (tmp_path / "run" / "logs").mkdir(parents=True)  # of a run that was stopped in its first epoch
     said = told(*bench.fit(f"--run={tmp_path / 'run'}"), train=True)
     assert "already holds a run; choose another `--run`, or remove it" in said

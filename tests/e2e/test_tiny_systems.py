@@ -258,9 +258,9 @@ def test_the_best_epoch_and_the_last_are_kept_and_a_run_stops_early(
     log = pd.read_csv(run / "logs" / "metrics.csv").dropna(subset="val/result").set_index("epoch")["val/result"]
     # Spearman 0.6, Pearson 0.6, Kendall 1/3 and 0.8, 0.8, 2/3: the mean of each.
     assert log.tolist() == pytest.approx([1.5333 / 3, 1, 2.2667 / 3, 2.2667 / 3], abs=1e-3)
-    best = next((run / "checkpoints").glob("epoch*.ckpt"))
-    epochs = [torch.load(path, weights_only=True)["epoch"] for path in (best, run / "checkpoints" / "last.ckpt")]
-    assert epochs == [1, 3]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    files = [torch.load(run / "checkpoints" / name, weights_only=True) for name in ("best.ckpt", "last.ckpt")]
+    assert [file["epoch"] for file in files] == [1, 3]
 
 
 def test_a_score_is_the_same_from_run_to_run(table: Path, tmp_path: Path) -> None:

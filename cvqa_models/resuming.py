@@ -1,0 +1,92 @@
+"""What a resumed run takes from a checkpoint, and what from the words that a user typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from cvqa_models.callbacks.checkpoints import LAST
+from cvqa_models.models.checkpoint import model_config, read_checkpoint
+from cvqa_models.run_folder import NAMES, find_checkpoint, interrupted
+
+
+def typed(words: list[str], option: str) -> str | None:
+    """Return the value of `option` on a command line or in a file of its `--config`; the last one counts."""
+    value = None
+    for index, word in enumerate(words):
+        name, equals, given = word.partition("=")
+        if not equals:
+            given = words[index + 1] if index + 1 < len(words) else ""
+        if name == f"--{option}":
+            value = given
+        elif name in ("--config", "-c") and Path(given).is_file():
+            try:
+                content = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
+            except (yaml.YAMLError, ValueError):
+                continue  # the parser says what is wrong with it
+            if isinstance(content, dict) and option in content:
+                value = content[option]
+    return None if value in (None, "", "null") else str(value)
+
+
+def resolve(command: str, run: Path, chosen: str | None) -> Path | None:
+    """Return the checkpoint that a command goes on from, or None for a new run.
+
+    Args:
+        command: `fit`, `validate`, `test` or `predict`.
+        run: Folder of the run.
+        chosen: A path, a name of `run_folder.NAMES`, or None. A run that its scheduler interrupted goes on without it.
+
+    Raises:
+        ValueError: If there is no such checkpoint, or it cannot be read. A `fit` from `last` that has none is a new
+            run, so that one command starts a run and goes on with it.
+    """
+    if chosen is None and command == "fit" and interrupted(run):
+        rank_zero_info(f"'{run}' was interrupted by its scheduler and goes on.")
+        chosen = LAST
+    if chosen not in NAMES:
+        return None if chosen is None else Path(chosen)
+    path = find_checkpoint(run, chosen, to_train=command == "fit")
+    if path is not None:
+        rank_zero_info(f"`--ckpt_path {chosen}` is '{path}'.")
+    elif command == "fit" and chosen == LAST:
+        rank_zero_info(f"'{run}' has no checkpoint yet; training starts anew.")
+    else:
+        raise ValueError(f"'{run}' has no checkpoint that `{chosen}` could mean; give its path, or another `--run`.")
+    return path
+
+
+def with_defaults(words: list[str], path: Path | None) -> list[str]:
+    """Put a checkpoint's model configuration before everything else that was typed, so that it only fills gaps.
+
+    Order is precedence: command line over file over checkpoint.
+    """
+    config = model_config(read_checkpoint(path)) if path is not None else {}
+    return [words[0], f"--model={json.dumps(config)}", *words[1:]] if config else words
+
+
+def check_progress(checkpoint: dict[str, Any], trainer: pl.Trainer, path: Path) -> None:
+    """Raise a ValueError if training cannot go on from a checkpoint, or has gone further there than it is asked to."""
+    try:
+        epochs = int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+        steps = int(checkpoint["global_step"])
+        checkpoint["optimizer_states"], checkpoint["lr_schedulers"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"'{path}' holds weights alone, from which training cannot go on; give a checkpoint of `train.py fit`, or "
+            "start a new run."
+        ) from error
+    limits = {"max_epochs": (epochs, trainer.max_epochs), "max_steps": (steps, trainer.max_steps)}
+    for name, (done, limit) in limits.items():
+        if limit is not None and limit != -1 and done > limit:
+            raise ValueError(
+                f"'{path}' was trained for {done} {name[4:]}, more than `{name}` {limit}; raise it, or go on from an "
+                "earlier checkpoint."
+            )
+        if done == limit:
+            rank_zero_info(f"'{path}' was trained to the end, {limit} {name[4:]}; raise `{name}` to train it further.")

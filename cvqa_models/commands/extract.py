@@ -20,7 +20,7 @@ from cvqa_models.commands.configured import Configured
 from cvqa_models.csv_table import numbers, read_csv
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.datamodule import GroupDataModule
-from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.data.feature_store import FeatureStore, time_of_change
 from cvqa_models.data.files import sha256
 from cvqa_models.data.manifest import read_table_ids
 from cvqa_models.mistakes import OF_A_FILE, sentence_of
@@ -145,18 +145,20 @@ def extract_features(
     videos = list({record.video_id: record for record in records}.values())[shard[0] :: shard[1]]
     result = Extraction()
     for record in track(videos, "extracting", console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        missing = {key: branch for key, branch in wanted.items() if not store.has(key, record.video_id)}
-        if not missing:
-            result.present += 1
-            continue
         try:
+            missing = _missing(wanted, record, store)
+            if not missing:
+                result.present += 1
+                continue
+            changed = time_of_change(record.path, record.reference_path)
             tokens = _tokens(missing, record, options, device)
+            seen = _seen(record, changed)
         except OF_A_FILE as error:
             if not skip_broken:
                 raise
             result.broken[record.video_id] = sentence_of(record.path or record.video_id, error)
             continue
-        _write(missing, record, store, options, tokens)  # what a disk refuses is no fault of the video
+        _write(missing, record, store, options.key, tokens, seen)  # what a disk refuses is no fault of the video
         result.written += 1
     return result
 
@@ -211,27 +213,54 @@ def default_device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
+def _missing(branches: Mapping[str, Branch], record: VideoRecord, store: FeatureStore) -> dict[str, Branch]:
+    """Return the branches whose features of a video are not there, damaged, or of another file of its name."""
+    sources = {key: record.reference_path if branch.view.with_reference else None for key, branch in branches.items()}
+    return {
+        key: branch
+        for key, branch in branches.items()
+        if not store.usable(key, record.video_id, record.path, sources[key])
+    }
+
+
+def _seen(record: VideoRecord, changed: int) -> dict[str, object]:
+    """Return what tells the files of a video from others of their names.
+
+    Raises:
+        ValueError: If one of them is not what it was at the time `changed`.
+    """
+    assert record.path is not None  # it was just read
+    seen: dict[str, object] = {
+        "video_sha256": sha256(record.path),
+        "video_bytes": Path(record.path).stat().st_size,
+        "reference_sha256": sha256(record.reference_path) if record.reference_path is not None else None,
+    }
+    if time_of_change(record.path, record.reference_path) != changed:
+        raise ValueError(f"'{record.path}' or its source was changed while it was read; extract again.")
+    return seen
+
+
 def _write(
     branches: Mapping[str, Branch],
     record: VideoRecord,
     store: FeatureStore,
-    options: ReadOptions,
+    reading: str,
     tokens: Mapping[str, Tensor],
+    seen: Mapping[str, object],
 ) -> None:
-    assert record.path is not None  # it was just read
-    video = {"video_sha256": sha256(record.path), "video_bytes": Path(record.path).stat().st_size}
     for key, branch in branches.items():
         about = {
             "branch": f"{type(branch).__module__}.{type(branch).__qualname__}",
             "variant": branch.variant,
             "view": branch.view.key,
             "weights": digest(branch),
-            "reading": options.key,
+            "reading": reading,
+            **seen,
         }
-        if branch.view.with_reference:
-            assert record.reference_path is not None  # it was just read
-            about["reference_sha256"] = sha256(record.reference_path)
-        store.write(key, record.video_id, tokens[key], {**about, **video})
+        files = [record.path, record.reference_path]
+        if not branch.view.with_reference:
+            del about["reference_sha256"], files[1]
+        store.write(key, record.video_id, tokens[key], about, time_of_change(*files))
 
 
 @torch.inference_mode()

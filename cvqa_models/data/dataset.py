@@ -240,7 +240,7 @@ def _decode(
 
 
 def _stack_tokens(name: str, store: FeatureStore, key: str, records: Sequence[VideoRecord]) -> Tensor:
-    tokens = [store.read(key, record.video_id, record.path) for record in records]
+    tokens = [store.read(key, record.video_id, record.path, record.reference_path) for record in records]
     for record, one in zip(records, tokens, strict=True):
         if one.shape != tokens[0].shape:
             folder = store.path(key, record.video_id).parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,6 +170,60 @@ def test_what_a_disk_refuses_is_no_broken_video(
     monkeypatch.setattr(FeatureStore, "write", full)
     with pytest.raises(ValueError, match="No space left on device"):
         extract_features({"m": Mean()}, videos, FeatureStore(tmp_path, OPTIONS.key), OPTIONS, skip_broken=True)
+
+
+def test_another_file_of_the_same_name_and_size_is_noticed(
+    tmp_path: Path, videos: list[VideoRecord], caplog: pytest.LogCaptureFixture
+) -> None:
+    store, branch = FeatureStore(tmp_path / "store", OPTIONS.key), Mean()
+    key = str(branch.demand.cache_key)
+    first, second = Path(str(videos[0].path)), Path(str(videos[1].path))
+    size = max(first.stat().st_size, second.stat().st_size)
+    for path in (first, second):  # a box `free` at the end of an MP4 says nothing
+        spare = size + 8 - path.stat().st_size
+        path.write_bytes(path.read_bytes() + spare.to_bytes(4, "big") + b"free" + bytes(spare - 8))
+    extract_features({"m": branch}, videos[:2], store, OPTIONS)
+    old = store.read(key, "v0", str(first))
+    shutil.copy2(second, first)
+    with pytest.raises(ValueError, match=r"another file than '.*v0\.mp4' is now"):
+        store.read(key, "v0", str(first))
+    assert extract_features({"m": branch}, videos[:2], store, OPTIONS).written == 1
+    assert "v0.mp4' is now; they are made anew." in caplog.text
+    assert not torch.equal(store.read(key, "v0", str(first)), old)
+    assert torch.equal(store.read(key, "v0", str(first)), store.read(key, "v1"))
+
+
+def test_damaged_features_are_made_anew(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    store, branch = FeatureStore(tmp_path / "store", OPTIONS.key), Mean()
+    extract_features({"m": branch}, videos, store, OPTIONS)
+    whole, path = content(store.root), store.path(str(branch.demand.cache_key), "v1")
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    result = extract_features({"m": branch}, videos, store, OPTIONS)
+    assert (result.written, result.present) == (1, 3)
+    assert content(store.root) == whole
+
+
+def test_a_store_of_other_reading_settings_is_not_written_over(tmp_path: Path, videos: list[VideoRecord]) -> None:
+    store, other = FeatureStore(tmp_path / "store", OPTIONS.key), FeatureStore(tmp_path / "store", "other")
+    extract_features({"m": Mean()}, videos[:1], store, OPTIONS)
+    with pytest.raises(ValueError, match="this run reads with 'other'; set the decoder to match"):
+        extract_features({"m": Mean()}, videos[:1], other, OPTIONS)
+
+
+def test_a_video_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, videos: list[VideoRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Meddler(Mean):
+        def tokens(self, x: Tensor) -> Tensor:
+            Path(str(videos[0].path)).touch()
+            return super().tokens(x)
+
+    store = FeatureStore(tmp_path / "store", OPTIONS.key)
+    with pytest.raises(ValueError, match=r"v0\.mp4' or its source was changed while it was read; extract again"):
+        extract_features({"m": Meddler()}, videos[:1], store, OPTIONS)
+    assert content(tmp_path / "store") == {}
 
 
 def test_what_cannot_be_cached_is_refused(tmp_path: Path, videos: list[VideoRecord]) -> None:

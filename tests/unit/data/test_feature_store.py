@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from cvqa_models.data.feature_store import FeatureStore, file_name
+from cvqa_models.data import feature_store
+from cvqa_models.data.feature_store import FeatureStore, UnusableError, file_name, time_of_change
+from cvqa_models.data.files import sha256
 
 TOKENS = torch.arange(6.0).reshape(2, 3)
 
@@ -60,15 +64,149 @@ def test_other_reading_settings_are_refused(store: FeatureStore) -> None:
         store.read("key", "v")
 
 
-def test_another_video_is_refused(store: FeatureStore, tmp_path: Path) -> None:
+def about(video: Path, **more: object) -> dict[str, object]:
+    """What `extract` writes of a file."""
+    return {"video_sha256": sha256(video), "video_bytes": video.stat().st_size, **more}
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Put another file in place whose times, but for the one that the system sets, are those of the first."""
+    times = file.stat()
+    other = file.with_name("other")
+    other.write_bytes(content)
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(file)
+
+
+def test_another_file_of_the_same_name_is_noticed_by_size_or_digest(store: FeatureStore, tmp_path: Path) -> None:
     video = tmp_path / "v.mp4"
     video.write_bytes(b"12345")
-    store.write("key", "v", TOKENS, {"video_bytes": 5})
+    store.write("key", "v", TOKENS, about(video), time_of_change(video))
     assert torch.equal(store.read("key", "v", str(video)), TOKENS)
     assert torch.equal(store.read("key", "v", str(tmp_path / "elsewhere.mp4")), TOKENS)
-    video.write_bytes(b"123456")
-    with pytest.raises(ValueError, match=r"made from a file of 5 bytes, but '.*v\.mp4' has 6"):
-        store.read("key", "v", str(video))
+    for content in (b"123456", b"54321"):
+        replace(video, content)
+        with pytest.raises(UnusableError, match=r"another file than '.*v\.mp4' is now; run `cvqa extract` again"):
+            store.read("key", "v", str(video))
+        assert not store.usable("key", "v", str(video))
+
+
+def test_another_source_of_the_same_name_is_noticed(store: FeatureStore, tmp_path: Path) -> None:
+    video, source = tmp_path / "v.mp4", tmp_path / "s.mp4"
+    video.write_bytes(b"12345")
+    source.write_bytes(b"abcde")
+    files = str(video), str(source)
+    store.write("key", "v", TOKENS, about(video, reference_sha256=sha256(source)), time_of_change(*files))
+    assert store.usable("key", "v", *files)
+    replace(source, b"edcba")
+    with pytest.raises(UnusableError, match=r"another file than '.*s\.mp4' is now"):
+        store.read("key", "v", *files)
+
+
+def test_a_file_that_has_not_changed_is_not_read(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"12345")
+    store.write("key", "v", TOKENS, about(video), time_of_change(video))
+    replace(video, b"12345")  # another file of the same content: read once, and not again
+    asked: list[Path] = []
+
+    def spy(file: Path) -> str:
+        asked.append(file)
+        return sha256(file)
+
+    monkeypatch.setattr("cvqa_models.data.feature_store.sha256", spy)
+    for _ in range(3):
+        feature_store._sha256.cache_clear()  # as in a new process
+        assert torch.equal(store.read("key", "v", str(video)), TOKENS)
+    assert asked == [video]
+
+
+def test_a_store_that_may_not_be_touched_is_read_all_the_same(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"12345")
+    store.write("key", "v", TOKENS, about(video))
+    monkeypatch.setattr("cvqa_models.data.feature_store.os.utime", read_only)
+    assert torch.equal(store.read("key", "v", str(video)), TOKENS)
+
+
+def test_a_flipped_bit_is_noticed_or_changes_nothing(store: FeatureStore) -> None:
+    store.write("key", "v", TOKENS, {"weights": "abc", "video_bytes": 5})
+    path, whole = store.path("key", "v"), store.metadata("key", "v")
+    content, noticed = path.read_bytes(), 0
+    places = range(0, 8 * len(content), 7)
+    for place in places:
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            assert torch.equal(store.read("key", "v"), TOKENS)
+            assert {key: store.metadata("key", "v").get(key) for key in whole} == whole
+        except UnusableError:
+            noticed += 1
+    assert noticed > 0.9 * len(places)  # others hit the name of the digest, or blanks
+
+
+def test_a_file_of_an_older_version_is_read(store: FeatureStore) -> None:
+    store.path("key", "v").parent.mkdir(parents=True)
+    save_file({"tokens": TOKENS}, store.path("key", "v"), {"cvqa": '{"video_id": "v"}'})
+    assert torch.equal(store.read("key", "v"), TOKENS)
+    assert store.metadata("key", "v") == {"video_id": "v"}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "header", "words"),
+    [
+        ({"tokens": torch.full((2, 3), torch.nan)}, "{}", "holds values that are not finite"),
+        ({"tokens": torch.full((2, 3), torch.inf)}, "{}", "holds values that are not finite"),
+        ({"tokens": torch.zeros(2, 3, dtype=torch.int64)}, "{}", r"holds torch.int64 of shape \(2, 3\)"),
+        ({"tokens": torch.zeros(2)}, "{}", r"holds torch.float32 of shape \(2,\) instead of float32 \(N, D\)"),
+        ({"other": TOKENS}, "{}", "is damaged or no feature file"),
+        ({"tokens": TOKENS}, None, "is damaged or no feature file"),
+        ({"tokens": TOKENS}, "no JSON", "is damaged or no feature file"),
+        ({"tokens": TOKENS}, "[1]", "is damaged or no feature file"),
+        ({"tokens": TOKENS}, "null", "is damaged or no feature file"),
+        ({"tokens": TOKENS}, "[" * 50_000, "is damaged or no feature file"),
+        ({"tokens": TOKENS}, '{"sha256": 7}', "its digest does not fit its content"),
+    ],
+)
+def test_odd_content_is_named_in_one_sentence(
+    store: FeatureStore, tensors: dict[str, torch.Tensor], header: str | None, words: str
+) -> None:
+    store.path("key", "v").parent.mkdir(parents=True)
+    save_file(tensors, store.path("key", "v"), None if header is None else {"cvqa": header})
+    for look in (store.read, store.metadata):
+        with pytest.raises(UnusableError, match=words):
+            look("key", "v")
+
+
+def test_a_folder_in_place_of_a_file_is_named(store: FeatureStore) -> None:
+    store.path("key", "v").mkdir(parents=True)
+    store.path("key", "w").symlink_to("nowhere")
+    looks = [store.has, store.read, store.metadata, store.usable]
+    for look in looks:
+        with pytest.raises(ValueError, match=r"v\.safetensors' is a folder; remove it and run"):
+            look("key", "v")
+        with pytest.raises(ValueError, match=r"w\.safetensors' is no file; remove it and run"):
+            look("key", "w")
+    with pytest.raises(ValueError, match=r"v\.safetensors' is a folder"):
+        store.complete("key", ["absent", "v"])
+
+
+def test_a_file_that_cannot_be_read_is_named(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    store.write("key", "v", TOKENS, {})
+    monkeypatch.setattr("cvqa_models.data.feature_store.safe_open", refuse)
+    with pytest.raises(ValueError, match=r"v\.safetensors' cannot be read \(Permission denied\); check"):
+        store.read("key", "v")
 
 
 def test_missing_and_damaged_features_are_told_apart(store: FeatureStore) -> None:

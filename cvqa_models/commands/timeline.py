@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cvqa_models.data.atomic import write_text
 from cvqa_models.models.compression_level import CompressionLevelModel
-from cvqa_models.video.frames import UniformClips
+from cvqa_models.video.frames import ClipsOverTime
 from cvqa_models.video.reader import ReadOptions, iter_clips, probe
 from cvqa_models.video.view import View
 
@@ -45,9 +45,9 @@ def read_timeline(model: CompressionLevelModel, path: Path, options: ReadOptions
     """
     whole = model.each_branch()["level"].view
     timeline = probe(path, options).timeline
-    duration = timeline.num_frames / timeline.fps if timeline.fps else timeline.times[-1]
+    duration = timeline.duration
     count = max(1, round(duration))
-    dense = View(UniformClips(PAIRS_PER_SECOND * count, whole.frames.clip_length), whole.pixels)
+    dense = View(ClipsOverTime(PAIRS_PER_SECOND * count, whole.frames.clip_length), whole.pixels)
     tokens: dict[str, dict[int, Tensor]] = defaultdict(dict)
     with torch.inference_mode():
         for key, index, clip in iter_clips(path, [whole, dense], options):

@@ -17,7 +17,7 @@ from cvqa_models.data.manifest import Source, check_unique
 from cvqa_models.data.progress import TrainingProgress
 from cvqa_models.data.splits import Split, divide
 from cvqa_models.types import Batch, Demand, VideoRecord
-from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
+from cvqa_models.video.reader import Decoder, Hdr, ReadOptions, Untagged
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ class GroupDataModule(pl.LightningDataModule):
         store: Folder of cached features; null decodes everything.
         decoder: Decoding library.
         untagged: Colour matrix of streams of 720 lines and more that carry no tag.
+        hdr: `refuse` refuses HDR videos; `tonemap` turns them into SDR by the curve of ITU-R BT.2390.
+        stream: Which video stream of files that hold several, from 0; null is the largest.
         videos_per_group: At most so many videos in a training item, drawn or dealt anew in each epoch; null takes whole
             groups, also one of thousands of videos.
         groups_per_batch: Items in a training step.
@@ -64,6 +66,8 @@ class GroupDataModule(pl.LightningDataModule):
         store: str | None = None,
         decoder: Decoder = "auto",
         untagged: Untagged = "bt709",
+        hdr: Hdr = "refuse",
+        stream: int | None = None,
         videos_per_group: int | None = 8,
         groups_per_batch: int = 1,
         videos_per_chunk: int = 4,
@@ -83,7 +87,7 @@ class GroupDataModule(pl.LightningDataModule):
                 raise ValueError(f"`{name}` is {value}; expected at least 1.")
         self.source = source
         self.split = split
-        self.options = ReadOptions(decoder=decoder, untagged=untagged)
+        self.options = ReadOptions(decoder=decoder, untagged=untagged, hdr=hdr, stream=stream)
         self.store = FeatureStore(store, self.options.key) if store is not None else None
         self.videos_per_group = videos_per_group
         self.groups_per_batch = groups_per_batch

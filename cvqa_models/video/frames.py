@@ -30,6 +30,13 @@ class Timeline:
     fps: float
     times: tuple[float, ...]
 
+    @property
+    def duration(self) -> float:
+        """Return the length in seconds; the last frame is taken to last as long as the one before, at most a second."""
+        if self.num_frames == 1 or self.times[-1] == 0:
+            return self.num_frames / (self.fps or 25)
+        return self.times[-1] + min(self.times[-1] - self.times[-2], 1.0)
+
 
 class FrameRule(Protocol):
     """Chooses N clips of T frames."""
@@ -193,6 +200,45 @@ class UniformClips:
         starts = np.minimum(starts, max(0, total - 1 - steps[-1]))
         chosen: Indices = starts.astype(np.int64)[:, None] + steps
         return chosen.clip(max=total - 1)
+
+
+@dataclass(frozen=True)
+class ClipsOverTime:
+    """Clips in the middle of equal parts of the video's time; at a constant rate `UniformClips` gives the same.
+
+    Attributes:
+        count: Parts, each with one clip.
+        length: Consecutive frames per clip.
+    """
+
+    count: int
+    length: int
+    random: ClassVar[bool] = False
+
+    @property
+    def num_clips(self) -> int:
+        """Return the number of clips."""
+        return self.count
+
+    @property
+    def clip_length(self) -> int:
+        """Return the frames per clip."""
+        return self.length
+
+    @property
+    def key(self) -> str:
+        """Return the short name of the rule."""
+        return f"time{self.count}x{self.length}"
+
+    def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> Indices:
+        """Return frame indices, shape (count, length)."""
+        borders = [*timeline.times, timeline.duration]
+        middles = (np.arange(self.count) + 0.5) * (timeline.duration / self.count)
+        places = np.interp(middles, borders, np.arange(len(borders)))  # in frames, with a fraction
+        starts = np.maximum(places - self.length / 2 + TOLERANCE, 0).astype(np.int64)
+        starts = np.minimum(starts, max(0, timeline.num_frames - self.length))
+        chosen: Indices = starts[:, None] + np.arange(self.length)
+        return chosen.clip(max=timeline.num_frames - 1)
 
 
 def official_segments(

@@ -30,6 +30,7 @@ class VideoInfo:
         stream: Number of the video stream in the container.
         filters: FFmpeg filters that crop a frame and set it upright, as (name, arguments).
         hdr: `PQ` or `HLG` if that is the transfer function, else empty.
+        peak: Luminance of the mastering display in cd/m², for HDR.
         notes: What a user should know of the file, each a few words, such as `interlaced`.
     """
 
@@ -43,4 +44,5 @@ class VideoInfo:
     stream: int = 0
     filters: tuple[tuple[str, str], ...] = ()
     hdr: str = ""
+    peak: float = 1000.0
     notes: tuple[str, ...] = ()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -243,7 +246,18 @@ def _info(
     number = video_streams(container).index(stream)
     timeline = Timeline(len(times), rate, times)
     codec = stream.codec_context.name
-    return VideoInfo(path, "pyav", timeline, height, width, codec, order, number, filters, hdr, tuple(notes))
+    return VideoInfo(
+        path, "pyav", timeline, height, width, codec, order, number, filters, hdr, _peak(first), tuple(notes)
+    )
+
+
+def _peak(first: VideoFrame) -> float:
+    """Return the luminance of the mastering display in cd/m², 1000 if the stream does not tell."""
+    told = first.side_data.get("MASTERING_DISPLAY_METADATA")
+    if told is None:
+        return 1000.0
+    top, unit, _, known = struct.unpack_from("=4i", bytes(cast(SideData, told)), 72)
+    return float(top / unit) if known and unit > 0 and top > 0 else 1000.0
 
 
 def _telecined(times: Sequence[float]) -> bool:

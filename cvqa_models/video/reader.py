@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -18,15 +17,15 @@ from torch import Tensor
 
 from cvqa_models.video.decoders import DECODERS
 from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
-from cvqa_models.video.pixels import Frame, Kernel
+from cvqa_models.video.plan import Clip, Picture, Plan
 from cvqa_models.video.pyav_decoder import count_pyav, recount_pyav
 from cvqa_models.video.scaling import Scaler
+from cvqa_models.video.tone_mapping import table
 from cvqa_models.video.view import View
 
 Decoder = Literal["auto", "pyav", "torchcodec", "ffmpeg", "decord"]
 Untagged = Literal["bt709", "bt601"]
 Hdr = Literal["refuse", "tonemap"]
-Clip = tuple[str, int, Tensor]
 
 CHAIN = ("pyav", "ffmpeg")
 PACKAGES = {"auto": "av", "pyav": "av", "torchcodec": "torchcodec", "ffmpeg": "imageio-ffmpeg", "decord": "decord"}
@@ -42,13 +41,18 @@ class ReadOptions:
         decoder: `auto` is PyAV, and for a file that it cannot open the ffmpeg program.
         untagged: Colour matrix of streams of 720 lines and more that name none. Published weights of most systems
             were tuned on `bt601`, the default of every decoder library; `bt709` is what such streams mean.
+        hdr: `refuse` refuses HDR videos (transfer function PQ or HLG), which no model here was trained on; `tonemap`
+            turns them into SDR by the curve of ITU-R BT.2390.
+        stream: Which video stream of files that hold several, from 0; None is the largest, as FFmpeg picks.
 
     Raises:
-        ValueError: If the package of the decoder is not installed.
+        ValueError: If the package of the decoder is not installed, or the decoder cannot choose a stream.
     """
 
     decoder: Decoder = "auto"
     untagged: Untagged = "bt709"
+    hdr: Hdr = "refuse"
+    stream: int | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -58,11 +62,14 @@ class ReadOptions:
                 f"`decoder` is {self.decoder!r}, but the package {PACKAGES[self.decoder]} is not installed; install "
                 "it, or leave `decoder: auto`."
             ) from error
+        if self.stream is not None and self.decoder not in {"auto", "pyav"}:
+            raise ValueError(f"`stream` is {self.stream}, but {self.decoder} cannot choose; leave `decoder: auto`.")
 
     @property
     def key(self) -> str:
         """Return the name that a feature store keeps: pixels differ between decoders and their versions."""
-        return f"{self.decoder}-{version(PACKAGES[self.decoder])}-{self.untagged}"
+        rest = ("-tonemap" if self.hdr == "tonemap" else "") + ("" if self.stream is None else f"-v{self.stream}")
+        return f"{self.decoder}-{version(PACKAGES[self.decoder])}-{self.untagged}{rest}"
 
 
 def probe(path: str | Path, options: ReadOptions | None = None) -> VideoInfo:
@@ -77,17 +84,25 @@ def probe(path: str | Path, options: ReadOptions | None = None) -> VideoInfo:
         raise FileNotFoundError(f"There is no video '{path}'; check the path or the manifest that names it.")
     if path.stat().st_size == 0:
         raise ValueError(f"'{path}' is empty (0 bytes); copy or encode it again.")
-    chosen = (options or ReadOptions()).decoder
+    options = options or ReadOptions()
     reasons = []
-    for name in CHAIN if chosen == "auto" else (chosen,):
+    chain = CHAIN if options.stream is None else ("pyav",)
+    for name in chain if options.decoder == "auto" else (options.decoder,):
         try:
-            info = DECODERS[name].probe(str(path), None)
+            info = DECODERS[name].probe(str(path), options.stream)
         except UnopenableError as error:
             reasons.append(f"{name}: {error}")
             continue
         if reasons:
             logger.warning("'%s' is read with %s (%s)", path, name, "; ".join(reasons))
+        if info.hdr and options.hdr == "tonemap":
+            return replace(info, notes=(*info.notes, f"tone-mapped from {info.hdr}"))
         return info
+    if _is_segment(path):
+        raise ValueError(
+            f"'{path}' is one segment of a stream without the header that names its codec; put the initialisation "
+            "segment in front of it (`cat init.mp4 SEGMENT > whole.mp4`)."
+        )
     raise ValueError(f"'{path}' yields no frames ({'; '.join(reasons)}); copy or encode it again.")
 
 
@@ -131,6 +146,8 @@ def iter_clips(
     options = options or ReadOptions()
     info = probe(path, options)
     source = _probe_source(info, views, options, reference)
+    for video in (info, source):
+        _check_hdr(video, options)
     _say(info)
     try:
         yield from _one_pass(info, source, views, options, rng)
@@ -157,6 +174,24 @@ def check_video(path: str | Path, options: ReadOptions | None = None) -> int:
     if info.decoder == "pyav":
         return count_pyav(info.path, info.stream)
     return sum(1 for _ in DECODERS[info.decoder].frames(info, range(info.timeline.num_frames)))
+
+
+def _check_hdr(info: VideoInfo | None, options: ReadOptions) -> None:
+    if info is None or not info.hdr:
+        return
+    if options.hdr == "refuse":
+        raise ValueError(
+            f"'{info.path}' is HDR (transfer function {info.hdr}), but models here know SDR; have it tone-mapped with "
+            "`hdr: tonemap` (`--hdr tonemap`)."
+        )
+    if info.decoder != "pyav":
+        raise ValueError(f"'{info.path}' is HDR and {info.decoder} gives 8 bits of it; tone-map with `decoder: pyav`.")
+
+
+def _is_segment(path: Path) -> bool:
+    """Return whether a file begins like a piece of a fragmented MP4, not like a whole one."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in {b"styp", b"moof", b"sidx", b"msdh"}
 
 
 def _say(info: VideoInfo) -> None:
@@ -198,66 +233,24 @@ def _one_pass(
     options: ReadOptions,
     rng: np.random.Generator | None,
 ) -> Iterator[Clip]:
-    plans = [_Plan(view, info, rng) for view in views]
+    plans = [Plan(view, info, rng) for view in views]
     wanted = sorted({index for plan in plans for index in plan.uses})
     paired = {index for plan in plans if plan.view.with_reference for index in plan.uses}
-    scaler, source_scaler = (Scaler(options.untagged, v.filters if v else ()) for v in (info, source))
+    scaler, source_scaler = _scaler(info, options), _scaler(source or info, options)
     with closing(_frames(info, wanted)) as frames, closing(_frames(source, sorted(paired))) as source_frames:
         for index, frame in frames:
-            pictures = [_Picture(frame, scaler)]
+            pictures = [Picture(frame, scaler)]
             if index in paired:
-                pictures.append(_Picture(next(source_frames)[1], source_scaler))
+                pictures.append(Picture(next(source_frames)[1], source_scaler))
             for plan in plans:
                 if index in plan.uses:
                     yield from plan.fill(index, pictures)
 
 
+def _scaler(info: VideoInfo, options: ReadOptions) -> Scaler:
+    return Scaler(options.untagged, info.filters, table(info.hdr, info.peak) if info.hdr else None)
+
+
 def _frames(info: VideoInfo | None, wanted: Sequence[int]) -> Generator[tuple[int, VideoFrame], None, None]:
     if info is not None and wanted:
         yield from DECODERS[info.decoder].frames(info, wanted)
-
-
-class _Picture:
-    """A frame as RGB, converted once per size and kernel however many clips and views use it."""
-
-    def __init__(self, frame: VideoFrame, scaler: Scaler) -> None:
-        self._frame = frame
-        self._scaler = scaler
-        self._done: dict[tuple[int, int, Kernel], Frame] = {}
-
-    def at(self, height: int, width: int, kernel: Kernel) -> Frame:
-        key = (height, width, kernel)
-        if key not in self._done:
-            self._done[key] = self._scaler.scale(self._frame, height, width, kernel)
-        return self._done[key]
-
-
-class _Plan:
-    """One view of one video: which clips need which frame, and the clips begun but not complete."""
-
-    def __init__(self, view: View, info: VideoInfo, rng: np.random.Generator | None) -> None:
-        indices = view.frames.indices(info.timeline, rng)
-        size = (info.height, info.width)
-        self.view = view
-        self.scaled_size = view.pixels.scaled_size(*size)
-        self.shape = (6 if view.with_reference else 3, indices.shape[1], *view.pixels.output_size(*size))
-        self.offsets = view.pixels.draw(*size, len(indices), rng)
-        self.uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for (clip, position), index in np.ndenumerate(indices):
-            self.uses[int(index)].append((clip, position))
-        self._missing = Counter(dict.fromkeys(range(len(indices)), indices.shape[1]))
-        self._open: dict[int, Frame] = {}
-
-    def fill(self, index: int, pictures: Sequence[_Picture]) -> Iterator[Clip]:
-        """Put frame `index`, from the video and perhaps its source, where it belongs; yield the clips it completes."""
-        pixels = self.view.pixels
-        scaled = [picture.at(*self.scaled_size, pixels.kernel) for picture in pictures[: self.shape[0] // 3]]
-        for clip, position in self.uses[index]:
-            if clip not in self._open:
-                self._open[clip] = np.empty(self.shape, np.uint8)
-            for first, picture in zip((0, 3), scaled, strict=False):
-                cut = pixels.cut(picture, self.offsets[clip])
-                self._open[clip][first : first + 3, position] = cut.transpose(2, 0, 1)
-            self._missing[clip] -= 1
-            if self._missing[clip] == 0:
-                yield self.view.key, clip, torch.from_numpy(self._open.pop(clip))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ OTHER_MATRICES = {
 LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 HD_LINES = 720
 GRAY = re.compile(r"gray((9|10|12|14|16)le)?")
+DEEP = "gbrp16le"
 PLANAR = "gbrp"  # the same values as packed RGB in half the time
 
 
@@ -43,11 +45,13 @@ class Scaler:
     Args:
         untagged: Colour matrix of streams of 720 lines and more that name none; smaller ones are taken as BT.601.
         filters: FFmpeg filters that crop a frame and set it upright, as (name, arguments).
+        tone_table: File for `lut3d` that turns HDR into SDR; None leaves values as they are.
     """
 
-    def __init__(self, untagged: str, filters: Filters = ()) -> None:
+    def __init__(self, untagged: str, filters: Filters = (), tone_table: Path | None = None) -> None:
         self.untagged = untagged
         self.filters = filters
+        self.tone_table = tone_table
         self._graphs: dict[tuple[Any, ...], Graph] = {}
 
     def scale(self, frame: VideoFrame, height: int, width: int, kernel: Kernel) -> Frame:
@@ -75,8 +79,13 @@ class Scaler:
                 time_base=frame.time_base or Fraction(1, 1000),
             )
             upright = [graph.add(name, arguments) for name, arguments in self.filters]
-            to_rgb = [graph.add("scale", scale + colour), graph.add("format", PLANAR), graph.add("buffersink")]
-            graph.link_nodes(source, *upright, *to_rgb).configure()
+            toned = []
+            if self.tone_table is not None:
+                to_rgb = graph.add("scale", f"flags=bilinear+{EXACT}{colour}")
+                toned = [to_rgb, graph.add("format", DEEP), graph.add("lut3d", file=str(self.tone_table))]
+                colour = ""
+            scaled = [graph.add("scale", scale + colour), graph.add("format", PLANAR), graph.add("buffersink")]
+            graph.link_nodes(source, *upright, *toned, *scaled).configure()
             self._graphs[key] = graph
         return self._graphs[key]
 
@@ -85,6 +94,7 @@ class Scaler:
         if frame.format.is_rgb:
             return ""
         untagged = self.untagged if frame.height >= HD_LINES else "bt601"
+        untagged = "bt2020" if self.tone_table else untagged
         matrix = MATRICES.get(int(frame.colorspace), untagged)
         full = frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj")
         return f":in_color_matrix={matrix}:in_range={'full' if full else 'limited'}"

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from cvqa_models.commands.timeline import read_timeline
+from cvqa_models.models.compression_level import shipped_model
 from cvqa_models.video.frames import UniformClips
 from cvqa_models.video.pixels import Native
-from cvqa_models.video.reader import check_video, probe, read_views
+from cvqa_models.video.reader import ReadOptions, check_video, probe, read_views
 from cvqa_models.video.view import View
 
 CASES = Path(__file__).parents[4] / "shared" / "cases"
@@ -65,3 +67,17 @@ def test_joined_segments_are_read_whole_and_a_lost_packet_is_refused() -> None:
     for read in (probe, check_video):
         with pytest.raises(ValueError, match=r"E_lost.ts' is truncated or damaged"):
             read(lost)
+
+
+def test_hdr_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"hdr_pq.mp4' is HDR \(transfer function PQ\)"):
+        pictures(CASES / "video" / "hdr_pq.mp4", 25)
+
+
+def test_a_timeline_goes_by_time_not_by_frames() -> None:
+    model = shipped_model()
+    variable, constant = (
+        read_timeline(model, CASES / "video" / f"W_{n}", ReadOptions()) for n in ("vfr.mkv", "cfr.mp4")
+    )
+    assert variable.duration == pytest.approx(constant.duration, abs=0.2)
+    assert variable.seconds == pytest.approx(constant.seconds, abs=3)

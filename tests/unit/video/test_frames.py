@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cvqa_models.video.frames import Chunks, FrameRule, KeyFrames, Timeline, UniformClips, official_segments
+from cvqa_models.video.frames import (
+    Chunks,
+    ClipsOverTime,
+    FrameRule,
+    KeyFrames,
+    Timeline,
+    UniformClips,
+    official_segments,
+)
 
 REFERENCE = Path(__file__).resolve().parents[2] / "parity"
 
@@ -115,3 +123,25 @@ def test_cover_segments_are_the_published_ones() -> None:
             assert clips.reshape(-1).tolist() == case["indices"]
             seen += 1
     assert seen == 61
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(40, 20.0), (301, 29.97), (7, 25.0), (1, 25.0), (120, 60.0)])
+def test_clips_over_time_are_uniform_clips_at_a_constant_rate(frames: int, fps: float) -> None:
+    timeline = Timeline(frames, fps, tuple(i / fps for i in range(frames)))
+    for count in (1, 2, 6, 20):
+        ours, theirs = (rule(count, 2).indices(timeline, None) for rule in (ClipsOverTime, UniformClips))
+        assert np.abs(ours - theirs).max() <= (0 if frames > 2 * count else 1)
+
+
+def test_clips_over_time_follow_a_variable_rate() -> None:
+    times = (*(i / 25 for i in range(100)), *(4 + i / 5 for i in range(40)))
+    timeline = Timeline(140, 140 / 12, times)
+    assert timeline.duration == pytest.approx(12)
+    starts = ClipsOverTime(24, 2).indices(timeline)[:, 0]
+    for k, start in enumerate(starts):  # the clip's middle lies in its half second
+        assert k / 2 <= times[start + 1] <= k / 2 + 0.5 + 1e-9
+
+
+def test_a_frame_that_stands_for_long_adds_a_second_at_most() -> None:
+    assert Timeline(3, 0.1, (0.0, 1.0, 20.0)).duration == 21
+    assert Timeline(1, 0.0, (0.0,)).duration == pytest.approx(0.04)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from cvqa_models.commands.baselines import baselines
 from cvqa_models.commands.configured import Configured
 from cvqa_models.commands.crossval_output import payload_of, show
 from cvqa_models.commands.evaluate import evaluate_rows
@@ -28,6 +29,7 @@ from cvqa_models.metrics.group_score import Thresholds
 from cvqa_models.models.crossval import Outcome, Plan, cross_validate
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import Batch, Prediction, VideoRecord
+from cvqa_models.video.reader import ReadOptions
 
 TOGETHER = "mean of all"
 
@@ -52,8 +54,11 @@ def crossval(
     """Cross-validate models on cached features, leaving out whole references, and compare configurations in pairs.
 
     In each fold, the weight decay and the number of steps are chosen by an inner cross-validation over the other folds,
-    on the official group result; then a model per seed is trained on these folds and scores the videos that were left
+    on the signed group result; then a model per seed is trained on these folds and scores the videos that were left
     out. The seeds' scores are averaged. All fits advance together, so a fold costs no start of its own.
+
+    Two rows show what no training reaches: the bitrate of the table, and the compression level that ships with the
+    project, from the store or, once, from the videos. All values are signed.
 
     Args:
         config: Configurations with `model` and `data`, each to be evaluated; the first is what others are compared to.
@@ -79,29 +84,33 @@ def crossval(
     plan = Plan(decays, steps, every, Thresholds(min_srocc, min_plcc, min_krocc))
     configured = _configured(config, data, variants)
     outcomes: dict[str, Outcome] = {}
-    records: list[VideoRecord] = []
+    first = next(iter(configured))
+    loaded = _load(first, configured[first], folds)
+    records = loaded.records
+    # Before anything is trained: decoding may take longer, and must cost no result when it is broken off.
+    rivals = baselines(records, loaded.store, loaded.options, keep=True)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         for name, one in configured.items():
-            own, fold, batch = _load(name, one, folds)
-            records = records or own
-            if [(r.video_id, r.group, r.mos) for r in own] != [(r.video_id, r.group, r.mos) for r in records]:
+            own = loaded if name == first else _load(name, one, folds)
+            if [(r.video_id, r.group, r.mos) for r in own.records] != [(r.video_id, r.group, r.mos) for r in records]:
                 raise ValueError(f"'{name}' lists other videos than the first configuration; compare on the same data.")
             models = [one.build(seed)[0] for seed in range(seeds)]
             tell = partial(_tell, bar, bar.add_task(name))
-            outcomes[name] = cross_validate(models, batch, fold, plan, tell)
+            outcomes[name] = cross_validate(models, own.batch, own.fold, plan, tell)
     members = {name: outcome.scores.mean(1) for name, outcome in outcomes.items()}
     if len(members) > 1:
         members[TOGETHER] = np.mean(list(members.values()), axis=0)
-    rows = ScoreRows(records, list(members), np.column_stack(list(members.values())))
+    columns = {**members, **rivals.scores}
+    rows = ScoreRows(records, list(columns), np.column_stack(list(columns.values())))
     evaluation = evaluate_rows(rows, plan.thresholds, bootstrap=bootstrap)
-    payload = payload_of(outcomes, evaluation)
+    payload = payload_of(outcomes, evaluation, rivals.missing)
     if json is not None:
         write_text(json, jsonlib.dumps(payload, indent=1) + "\n")
     if out is not None:
         for name, score in members.items():
             scored = [Prediction(r.video_id, r.group, value) for r, value in zip(records, score.tolist(), strict=True)]
             write_predictions(out / f"{file_name(name)}.csv", scored)
-    show(outcomes, evaluation)
+    show(outcomes, evaluation, rivals.missing)
     return payload
 
 
@@ -130,8 +139,18 @@ def _configured(files: list[Path], data: Path | None, variants: Path | None) -> 
     return {str(name): Configured([files[0], *overlay], values) for name, values in content.items()}
 
 
-def _load(name: str, configured: Configured, folds: int) -> tuple[list[VideoRecord], np.ndarray, Batch]:
-    """Return the videos, the fold of each, and all of them as one batch of cached features."""
+@dataclass(frozen=True)
+class _Loaded:
+    """The videos of a configuration, the fold of each, all of them as one batch of cached features, and their store."""
+
+    records: list[VideoRecord]
+    fold: np.ndarray
+    batch: Batch
+    store: FeatureStore | None
+    options: ReadOptions
+
+
+def _load(name: str, configured: Configured, folds: int) -> _Loaded:
     model, data = configured.build()
     records = [replace(record, split="") for record in data.source.records()]
     unlabelled = sum(np.isnan(record.mos) for record in records)
@@ -146,7 +165,8 @@ def _load(name: str, configured: Configured, folds: int) -> tuple[list[VideoReco
         split = replace(data.split, folds=folds, fold=number, val=0.0)
         left_out = {record.reference for record in divide(records, split)["test"]}
         fold[[record.reference in left_out for record in records]] = number
-    return records, fold, load_batch(records, model.demands, data.store, data.options)
+    batch = load_batch(records, model.demands, data.store, data.options)
+    return _Loaded(records, fold, batch, data.store, data.options)
 
 
 def _why_not_cached(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,8 +14,14 @@ from cvqa_models.metrics.group_score import METRICS
 from cvqa_models.models.crossval import Outcome
 
 
-def show(outcomes: Mapping[str, Outcome], evaluation: Evaluation) -> None:
-    """Print one row per configuration: the mean over seeds, then the average of the seeds' scores."""
+def show(outcomes: Mapping[str, Outcome], evaluation: Evaluation, missing: Sequence[str] = ()) -> None:
+    """Print one row per configuration, the mean over seeds, then the average of the seeds' scores; then the baselines.
+
+    Args:
+        outcomes: What was trained, by name.
+        evaluation: Evaluation of each configuration's average, of all together and of the baselines.
+        missing: Why a baseline is not there.
+    """
     first = next(iter(evaluation.rows.values())).score
     shown = Table(title=f"{first.videos} videos in {len(first.groups)} groups, all out of fold")
     shown.add_column("configuration")
@@ -37,10 +43,13 @@ def show(outcomes: Mapping[str, Outcome], evaluation: Evaluation) -> None:
             cells.append(rf"{gap.value:+.4f} \[{gap.low:+.4f}, {gap.high:+.4f}]")
         shown.add_row(name, *cells)
     # A file or a pipe has no width of its own, and the default cuts every number.
-    Console(width=None if sys.stdout.isatty() else 180).print(shown)
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    console.print(shown)
+    for sentence in missing:
+        console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 
 
-def payload_of(outcomes: Mapping[str, Outcome], evaluation: Evaluation) -> dict[str, Any]:
+def payload_of(outcomes: Mapping[str, Outcome], evaluation: Evaluation, missing: Sequence[str] = ()) -> dict[str, Any]:
     """Return the JSON content; a value that is not defined is null."""
     rows: dict[str, Any] = {}
     for name, row in evaluation.rows.items():
@@ -57,6 +66,11 @@ def payload_of(outcomes: Mapping[str, Outcome], evaluation: Evaluation) -> dict[
             }
     paired = {name: vars(gap) for name, gap in evaluation.paired.items()}
     content: dict[str, Any] = without_nan(
-        {"rows": rows, "difference_to": next(iter(evaluation.rows)), "differences": paired}
+        {
+            "rows": rows,
+            "difference_to": next(iter(evaluation.rows)),
+            "differences": paired,
+            "missing_baselines": list(missing),
+        }
     )
     return content

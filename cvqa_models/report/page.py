@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cvqa_models.data.atomic import write_bytes, write_text
+from cvqa_models.metrics.correlation import Floats
 from cvqa_models.metrics.group_score import evaluate
 from cvqa_models.report.plots import png, prediction_against_score, training_curves
 from cvqa_models.report.signs import sign_notes
@@ -24,7 +26,15 @@ td + td, th + th { text-align: right !important } img { max-width: 100% }
 """
 
 
-def write_report(run: Path, frame: pd.DataFrame, log: pd.DataFrame | None, note: str = "") -> Path:
+def write_report(
+    run: Path,
+    frame: pd.DataFrame,
+    log: pd.DataFrame | None,
+    note: str = "",
+    *,
+    baselines: Mapping[str, Floats] | None = None,
+    missing: Sequence[str] = (),
+) -> Path:
     """Write `run`/report.html and its plots as PNG beside it; return the page's path.
 
     Args:
@@ -32,11 +42,18 @@ def write_report(run: Path, frame: pd.DataFrame, log: pd.DataFrame | None, note:
         frame: Joined table of `report.tables.join`.
         log: Lightning's metrics.csv, or None for a page without training curves.
         note: A sentence about the labels, shown at the top.
+        baselines: Name -> scores of the same videos that no training made, shown beside the predictions.
+        missing: Why a baseline is not there, in a sentence each.
     """
     run.mkdir(parents=True, exist_ok=True)
-    score = evaluate(frame["group"].tolist(), frame["mos"].to_numpy(), frame["score"].to_numpy())
-    summary = pd.DataFrame([{**vars(score.official), "signed result": score.result}])
+    columns = {"predictions": frame["score"].to_numpy(), **(baselines or {})}
+    scored = {n: evaluate(frame["group"].tolist(), frame["mos"].to_numpy(), own) for n, own in columns.items()}
+    score = scored["predictions"]
+    summary = pd.DataFrame(
+        [{"scores": n, **vars(own.official), "signed result": own.result} for n, own in scored.items()]
+    )
     notes = "".join(f"<p class=warning>{escape(sentence)}</p>" for sentence in sign_notes("predictions", score))
+    notes += "".join(f"<p class=note>{escape(sentence)}</p>" for sentence in missing)
     parts = [
         f"<h1>{escape(run.name)}</h1><p class=note>{escape(note)}</p>",
         f"<p>{len(frame)} videos, {frame['group'].nunique()} groups, {frame['reference'].nunique()} references.</p>",

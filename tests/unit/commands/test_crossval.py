@@ -83,6 +83,21 @@ def test_a_planted_signal_is_found_and_reported(table: Path, found: dict) -> Non
     )
 
 
+def test_baselines_stand_beside_what_was_trained(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bitrate is in the table; of the level it is said why it is not there."""
+    frame = pd.read_csv(table / "manifest.csv")
+    frame["bitrate_kbps"] = 1000 + 100 * frame["mos"]
+    frame.to_csv(table / "rates.csv", index=False)
+    (table / "rates.yaml").write_text((table / "nr.yaml").read_text().replace("manifest.csv", "rates.csv"))
+    found = crossval(config=[table / "rates.yaml"], decays=[0.1], **SMALL)  # type: ignore[arg-type]
+    assert list(found["rows"]) == ["rates", "baseline: bitrate_kbps"]
+    assert found["rows"]["baseline: bitrate_kbps"]["together"]["result"] == 1
+    assert found["differences"]["baseline: bitrate_kbps"]["low"] > 0, "training gained nothing here"
+    assert len(found["missing_baselines"]) == 1
+    said = "baseline: compression_level is not shown: 108 of 108 videos have no file here"
+    assert said in capsys.readouterr().out
+
+
 def test_evaluate_reads_what_it_writes(table: Path, found: dict) -> None:
     files = [table / "out" / "signal.csv", table / "out" / "mlp.csv"]
     assert pd.read_csv(files[0])["video_id"].nunique() == 108

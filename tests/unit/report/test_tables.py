@@ -80,6 +80,17 @@ def test_a_reversed_model_is_said_to_be_so_on_the_page(tmp_path: Path) -> None:
     assert (class_table(frame, "codec")["result"] < 0).all()
 
 
+def test_baselines_stand_beside_the_predictions(tmp_path: Path) -> None:
+    frame = join(records(), scores())
+    rates = frame["bitrate_kbps"].to_numpy()
+    page = write_report(tmp_path, frame, None, baselines={"baseline: x": rates}, missing=["<b> is not shown"])
+    text = page.read_text(encoding="utf-8")
+    found = evaluate(frame["group"].tolist(), frame["mos"], rates)
+    row = text.partition("<td>baseline: x</td>")[2].partition("</tr>")[0]
+    assert [f"{value:.4f}" in row for value in (found.official.result, found.result)] == [True, True]
+    assert "&lt;b&gt; is not shown" in text
+
+
 def test_bitrate_classes_stand_from_low_to_high() -> None:
     assert class_table(join(records(), scores()), "bitrate class")["bitrate class"].tolist() == ["low", "mid", "high"]
     assert class_table(join(records(), scores()), "codec")["codec"].tolist() == ["a", "b"]

@@ -1,0 +1,49 @@
+"""`cvqa report`: what it takes from the run beside the predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cvqa_models.commands.report import report
+from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.models.compression_level import shipped_model
+from cvqa_models.video.reader import ReadOptions
+
+
+def write(folder: Path) -> Path:
+    """A label table without files, and predictions of it in a run."""
+    rows = [f"v{n},g,g,{n},{100 * n + 100}" for n in range(6)]
+    (folder / "labels.csv").write_text("\n".join(["video_id,group,reference,mos,bitrate_kbps", *rows]))
+    run = folder / "run"
+    run.mkdir()
+    (run / "predictions.csv").write_text("\n".join(["video_id,score", *(f"v{n},{-n}" for n in range(6))]))
+    return run
+
+
+def test_baselines_come_from_the_table_and_the_store_of_the_run(tmp_path: Path) -> None:
+    run = write(tmp_path)
+    text = report(run, scores=tmp_path / "labels.csv").read_text(encoding="utf-8")
+    assert "<td>baseline: bitrate_kbps</td>" in text
+    assert "baseline: compression_level is not shown: 6 of 6 videos have no file here" in text
+    model = shipped_model()
+    key, options = model.demands["level"].cache_key, ReadOptions(untagged="bt601")
+    assert key is not None
+    store = FeatureStore(tmp_path / "features", options.key)
+    for n in range(6):
+        store.write(key, f"v{n}", torch.randn(8, model.branches["level"].dim), {"reading": options.key})
+    (run / "logs").mkdir()
+    data = f"data: {{store: '{store.root}', untagged: bt601, decoder: auto}}\n"
+    (run / "logs" / "config.yaml").write_text(data)
+    text = report(run, scores=tmp_path / "labels.csv").read_text(encoding="utf-8")
+    assert "<td>baseline: compression_level</td>" in text
+
+
+@pytest.mark.parametrize("content", ["data: [", "- a\n", "data: 3\n", "", "data: {store: 3, decoder: none}\n"])
+def test_a_configuration_that_says_nothing_costs_no_report(tmp_path: Path, content: str) -> None:
+    run = write(tmp_path)
+    (run / "logs").mkdir()
+    (run / "logs" / "config.yaml").write_text(content)
+    assert "is not shown" in report(run, scores=tmp_path / "labels.csv").read_text(encoding="utf-8")

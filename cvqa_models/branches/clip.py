@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import open_clip
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.inputs import Geometry, Normalise, in_chunks, key_frame_view
+from cvqa_models.branches.timm import Sizes
 from cvqa_models.video.frames import Sampling
 from cvqa_models.weights import load_exact, read, resolve
 
@@ -30,11 +29,12 @@ class Clip(Branch):
         mean: Colour mean of the weights, in [0, 1]; OpenAI's, which most follow. SigLIP takes 0.5.
         std: Colour deviation of the weights, likewise.
         dim: Width of the embedding; null for the model's own.
-        vision: Changes to open_clip's configuration of the image tower, such as `layers` and `width` of a tiny one.
+        vision: Other numbers for open_clip's configuration of the image tower, such as `layers` and `width` of a tiny
+            one.
         frozen: Whether the weights are fixed.
 
     Raises:
-        ValueError: If open_clip does not know `name`.
+        ValueError: If open_clip does not know `name`, or its image tower takes no such `vision`.
     """
 
     def __init__(
@@ -48,18 +48,22 @@ class Clip(Branch):
         mean: tuple[float, float, float] = open_clip.OPENAI_DATASET_MEAN,
         std: tuple[float, float, float] = open_clip.OPENAI_DATASET_STD,
         dim: int | None = None,
-        vision: dict[str, Any] | None = None,
+        vision: Sizes | None = None,
         frozen: bool = False,
     ) -> None:
-        config = open_clip.get_model_config(name)
+        # Asked for a configuration, open_clip also takes addresses and folders for names, and downloads.
+        config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
         if config is None:
             near = [known for known in open_clip.list_models() if known.startswith(name.split("-")[0])][:5]
             raise ValueError(f"open_clip has no model '{name}'; names that start alike: {', '.join(near) or 'none'}")
         dim = dim or config["embed_dim"]
         # `timm_model_pretrained` would let open_clip download weights for towers that it takes from timm.
-        vision = config["vision_cfg"] | {"timm_model_pretrained": False} | (vision or {})
-        net = open_clip.CLIP(dim, vision, NO_TEXT, quick_gelu=config.get("quick_gelu", False)).visual
-        view = key_frame_view(num_frames, vision.get("image_size", 224), geometry, sampling, "bicubic")
+        tower = config["vision_cfg"] | (vision or {}) | {"timm_model_pretrained": False}
+        try:
+            net = open_clip.CLIP(dim, tower, NO_TEXT, quick_gelu=config.get("quick_gelu", False)).visual
+        except TypeError as error:
+            raise ValueError(f"`vision` is {vision}, which open_clip does not take ({error}); see its files") from error
+        view = key_frame_view(num_frames, tower.get("image_size", 224), geometry, sampling, "bicubic")
         super().__init__(view, dim, frozen=frozen, variant=name)
         self.normalise = Normalise(mean, std)
         self.net = net

@@ -113,6 +113,7 @@ class HvsSpatial(Branch):
         size: tuple[int, int] | None = None,
         sampling: Literal["even", "mended", "official"] = "even",
     ) -> None:
+        record = pretrained_record(name)  # refuses addresses and folders, which timm takes for names too
         net = timm.create_model(name, pretrained=False, num_classes=0)
         rule = MotionChunks(num_chunks) if sampling == "even" else MotionSteps(sampling)
         super().__init__(
@@ -122,7 +123,7 @@ class HvsSpatial(Branch):
         self.net = net
         self.saliency = SAMNet()
         if weights is not None:
-            load_exact(self.net, weights, rename=convnext_key, unused=classifier_keys(pretrained_record(name)))
+            load_exact(self.net, weights, rename=convnext_key, unused=classifier_keys(record))
         if saliency_weights is not None:
             # The authors trained, and may have saved, the network inside a DataParallel.
             load_exact(self.saliency, saliency_weights, rename=lambda key: key.removeprefix("module."))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.qalign import IMAGES_PER_PASS, LEVELS, Dtype
 from cvqa_models.nn.levels import level_tokens
-from cvqa_models.nn.llava import IMAGE, from_original_layout, read_pretrained, untrained_llava
+from cvqa_models.nn.llava import IMAGE, LlavaSizes, from_original_layout, read_pretrained, untrained_llava
 from cvqa_models.nn.lora import Lora, adapt, trained_in_float32
 from cvqa_models.nn.square import pad_to_square
 from cvqa_models.video.frames import KeyFrames, Sampling
@@ -45,7 +45,8 @@ class LmmLevels(Branch):
             alone and still needs it.
         tuned: Folder with the same LLaVA, tuned further, in its authors' layout (Q-Instruct's); replaces `base`'s
             tensors.
-        untrained: Arguments of transformers' `LlavaConfig` for the untrained network; LLaVA-1.5-7B's by default.
+        untrained: Sizes of the untrained network, in the words of transformers' `LlavaConfig`; LLaVA-1.5-7B's by
+            default.
         words: Level words, best first.
         prompt: What the model reads, up to the level word, with its own token for an image in it.
         square: Whether frames are padded to squares, as LLaVA-1.5 wants it; models of dynamic resolution (Qwen-VL,
@@ -64,7 +65,7 @@ class LmmLevels(Branch):
         base: str | None = None,
         *,
         tuned: str | None = None,
-        untrained: dict[str, Any] | None = None,
+        untrained: LlavaSizes | None = None,
         words: Sequence[str] = LEVELS,
         prompt: str = PROMPT,
         square: bool = True,
@@ -89,7 +90,7 @@ class LmmLevels(Branch):
             self._prepare_training(lora)
 
     def _build(
-        self, base: str | None, tuned: str | None, untrained: dict[str, Any] | None, texts: Sequence[str]
+        self, base: str | None, tuned: str | None, untrained: LlavaSizes | None, texts: Sequence[str]
     ) -> tuple[nn.Module, Any]:
         if base is None:
             network, processor = untrained_llava(untrained or {}, texts)

@@ -42,13 +42,14 @@ class ResNet50Stats(Branch):
         size: tuple[int, int] | None = None,
         sampling: Sampling = "even",
     ) -> None:
+        record = pretrained_record(name)  # refuses addresses and folders, which timm takes for names too
         net = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
         view = View(EveryFrame(num_frames, sampling), Native() if size is None else Resize(*size))
         super().__init__(view, 2 * net.num_features, frozen=True, variant=name)
         self.normalise = Normalise(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         self.net = net
         if weights is not None:
-            load_exact(net, weights, unused=classifier_keys(pretrained_record(name)))
+            load_exact(net, weights, unused=classifier_keys(record))
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return mean | deviation of each frame, shape (B, N, 4096), from `x` of shape (B, N, 3, 1, H, W)."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from cvqa_models.branches.inputs import Geometry
-from cvqa_models.branches.timm import Timm, classifier_keys, pretrained_record
+from cvqa_models.branches.timm import Sizes, Timm, classifier_keys, pretrained_record
 from cvqa_models.video.frames import Sampling
 from cvqa_models.weights import load_exact, read, resolve
 
@@ -23,7 +22,7 @@ class Swin(Timm):
         size: Side of the pictures in pixels; null for the network's own.
         geometry: How a frame becomes a square, see `key_frame_view`.
         sampling: Which key frames of a long video, see `KeyFrames`.
-        args: Further arguments of timm's constructor, such as `embed_dim`, `depths` and `num_heads` of a tiny network.
+        args: Further numbers for timm's constructor, such as `embed_dim`, `depths` and `num_heads` of a tiny network.
         frozen: Whether the weights are fixed.
     """
 
@@ -36,7 +35,7 @@ class Swin(Timm):
         size: int | None = None,
         geometry: Geometry = "crop",
         sampling: Sampling = "even",
-        args: dict[str, Any] | None = None,
+        args: Sizes | None = None,
         frozen: bool = False,
     ) -> None:
         super().__init__(

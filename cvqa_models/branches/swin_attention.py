@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from cvqa_models.branches.inputs import Geometry
 from cvqa_models.branches.swin import Swin, from_timm_0_6
+from cvqa_models.branches.timm import Sizes
 from cvqa_models.nn.attention_stack import AttentionStack
 from cvqa_models.video.frames import Sampling
 from cvqa_models.weights import load_exact, read, resolve
@@ -27,7 +26,7 @@ class SwinAttention(Swin):
         size: Side of the pictures in pixels; null for the network's own.
         geometry: How a frame becomes a square, see `key_frame_view`; in training the authors take `random_crop`.
         sampling: Which key frames of a long video, see `KeyFrames`.
-        args: Further arguments of timm's constructor, such as `embed_dim`, `depths` and `num_heads` of a tiny network.
+        args: Further numbers for timm's constructor, such as `embed_dim`, `depths` and `num_heads` of a tiny network.
         head_dim: Width of each of the four heads of the attention blocks.
         frozen: Whether the weights are fixed.
     """
@@ -41,7 +40,7 @@ class SwinAttention(Swin):
         size: int | None = None,
         geometry: Geometry = "crop",
         sampling: Sampling = "even",
-        args: dict[str, Any] | None = None,
+        args: Sizes | None = None,
         head_dim: int = 128,
         frozen: bool = False,
     ) -> None:

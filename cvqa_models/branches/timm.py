@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import timm
 from timm.models import PretrainedCfg
 from torch import Tensor
@@ -12,6 +10,9 @@ from cvqa_models.branches.base import Branch
 from cvqa_models.branches.inputs import Geometry, Normalise, in_chunks, key_frame_view
 from cvqa_models.video.frames import Sampling
 from cvqa_models.weights import load_exact
+
+# Numbers alone: text could name files, addresses and programs to timm.
+Sizes = dict[str, int | float | bool | list[int] | list[float]]
 
 
 class Timm(Branch):
@@ -27,11 +28,11 @@ class Timm(Branch):
         size: Side of the pictures in pixels; null for the network's own.
         geometry: How a frame becomes a square, see `key_frame_view`.
         sampling: Which key frames of a long video, see `KeyFrames`.
-        args: Further arguments of timm's constructor, such as the widths of a tiny network.
+        args: Further arguments of timm's constructor that are numbers, such as the widths of a tiny network.
         frozen: Whether the weights are fixed.
 
     Raises:
-        ValueError: If timm does not know `name`.
+        ValueError: If timm does not know `name`, or the network takes no such `args`.
     """
 
     def __init__(
@@ -43,13 +44,18 @@ class Timm(Branch):
         size: int | None = None,
         geometry: Geometry = "crop",
         sampling: Sampling = "even",
-        args: dict[str, Any] | None = None,
+        args: Sizes | None = None,
         frozen: bool = False,
     ) -> None:
         record = pretrained_record(name)
         size = size or record.input_size[-1]
         given = {"img_size": size} if record.fixed_input_size else {}
-        net = timm.create_model(name, pretrained=False, num_classes=0, **(given | (args or {})))
+        try:
+            net = timm.create_model(name, pretrained=False, num_classes=0, **(given | (args or {})))
+        except TypeError as error:  # an unknown name among them, or one that is set here
+            raise ValueError(
+                f"`args` are {args}, which '{name}' does not take ({error}); leave that one out"
+            ) from error
         view = key_frame_view(num_frames, size, geometry, sampling)
         super().__init__(view, net.head_hidden_size, frozen=frozen, variant=name)
         self.normalise = Normalise(record.mean, record.std)

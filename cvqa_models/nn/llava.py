@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +22,50 @@ ORIGINAL_LAYOUT = {
 }
 
 
+class TextSizes(TypedDict, total=False):
+    """Sizes of the text stack, in transformers' words; LLaVA-1.5-7B's where they are left out."""
+
+    model_type: Literal["llama"]
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    vocab_size: int
+
+
+class VisionSizes(TypedDict, total=False):
+    """Sizes of the vision tower, in transformers' words; LLaVA-1.5-7B's where they are left out."""
+
+    model_type: Literal["clip_vision_model"]
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    image_size: int
+    patch_size: int
+
+
+class LlavaSizes(TypedDict, total=False):
+    """Sizes of a LLaVA. Nothing else of transformers' configuration, which can name programs to fetch and run."""
+
+    text_config: TextSizes
+    vision_config: VisionSizes
+
+
 def read_pretrained(folder: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
-    """Return the network and the processor in `folder`, for any image-text-to-text model of transformers."""
+    """Return the network and the processor in `folder`, for any image-text-to-text model of transformers.
+
+    A folder that brings programs of its own is refused by transformers.
+    """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    network = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    return network, AutoProcessor.from_pretrained(folder, local_files_only=True)
+    alone = {"local_files_only": True, "trust_remote_code": False}
+    network = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **alone)
+    return network, AutoProcessor.from_pretrained(folder, **alone)
 
 
-def untrained_llava(sizes: Mapping[str, Any], texts: Sequence[str]) -> tuple[nn.Module, Any]:
+def untrained_llava(sizes: LlavaSizes, texts: Sequence[str]) -> tuple[nn.Module, Any]:
     """Return an untrained LLaVA and a processor whose vocabulary is the words of `texts`.
 
     Args:

@@ -65,7 +65,7 @@ class _SqueezeExcitation(nn.Module):
         self.fc2 = nn.Conv2d(squeezed, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.fc2(F.silu(self.fc1(x.mean((2, 3), keepdim=True))))
+        gate: Tensor = self.fc2(F.silu(self.fc1(x.mean((2, 3), keepdim=True))))
         return x * gate.sigmoid()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, set_parsing_settings
 from lightning_fabric.plugins import CheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -26,7 +26,7 @@ from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.mistakes import innermost
 from cvqa_models.models.checkpoint import check_fits, read_checkpoint
 from cvqa_models.models.module import QualityModule
-from cvqa_models.resuming import check_progress, resolve, typed, with_defaults
+from cvqa_models.resuming import check_progress, resolve, trusted, typed, with_defaults
 from cvqa_models.run_folder import find_checkpoint, holds_run, owned
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,13 @@ class TrainCLI(LightningCLI):
             action="store_true",
             help="With `predict`: also write the score maps of each video to RUN/maps/VIDEO_ID.safetensors.",
         )
+        parser.add_argument(
+            "--trust",
+            type=str,
+            nargs="+",
+            default=[],
+            help="Your own packages whose classes a checkpoint may build; their code is run.",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         words = [str(word) for word in args] if isinstance(args, list) else sys.argv[1:]
@@ -64,7 +71,7 @@ class TrainCLI(LightningCLI):
         command = words[0] if words and words[0] in self.subcommands() else None
         path = resolve(command, Path(typed(words, "run") or DEFAULT_RUN), self.chosen) if command else None
         try:
-            self.config = parser.parse_args(with_defaults(words, path))
+            self.config = parser.parse_args(with_defaults(words, path, trusted(words)))
         except ArgumentError as error:
             raise ValueError(f"{innermost(str(error))}; correct it, or list the options with `--help`.") from error
         if command:
@@ -193,6 +200,9 @@ def run_cli(args: list[str] | None = None) -> TrainCLI:
         ValueError: For a user's mistake in data, configuration or checkpoint.
         FileNotFoundError: For a file that is not there.
     """
+    # What a user types may name classes of any package, but a value of open type builds nothing, and nothing that runs
+    # programs or opens files by itself, such as `os` or `subprocess`, is imported for a name.
+    set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_allowlist=["cvqa_models"])
     return TrainCLI(
         QualityModule,
         GroupDataModule,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +63,29 @@ def resolve(command: str, run: Path, chosen: str | None) -> Path | None:
     return path
 
 
-def with_defaults(words: list[str], path: Path | None) -> list[str]:
+def trusted(words: list[str]) -> list[str]:
+    """Return the packages that a command line names with `--trust`."""
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--trust", nargs="+", action="extend", default=[])
+    packages: list[str] = options.parse_known_args(words)[0].trust
+    return packages
+
+
+def with_defaults(words: list[str], path: Path | None, packages: Sequence[str] = ()) -> list[str]:
     """Put a checkpoint's model configuration before everything else that was typed, so that it only fills gaps.
 
+    A checkpoint is data: what it names is checked here, before a parser that imports whatever a user names sees it.
     Order is precedence: command line over file over checkpoint.
+
+    Args:
+        words: What was typed.
+        path: The checkpoint, if there is one.
+        packages: Packages beside this one whose classes it may build.
+
+    Raises:
+        ValueError: If the checkpoint cannot be read, or names anything else.
     """
-    config = model_config(read_checkpoint(path)) if path is not None else {}
+    config = model_config(read_checkpoint(path), path, packages) if path is not None else {}
     return [words[0], f"--model={json.dumps(config)}", *words[1:]] if config else words
 
 

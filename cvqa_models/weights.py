@@ -158,7 +158,8 @@ def resolve(weights: str | Path) -> Path:
         )
     raise FileNotFoundError(
         f"weights '{weights}' are neither a file, nor a file in {' or '.join(map(str, folders))}, nor one of the names "
-        f"{', '.join(PUBLISHED)} or timm/MODEL.TAG; see checkpoints/README.md"
+        f"{', '.join(PUBLISHED)} or timm/MODEL.TAG; set CVQA_WEIGHTS to the folder where they lie, or see "
+        "checkpoints/README.md"
     )
 
 
@@ -219,6 +220,37 @@ def written_by_torch(path: Path) -> bool:
         return file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
+def check_archive(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it is; `torch.save` packs nothing.
+
+    Raises:
+        ValueError: If its parts are much larger together than the file.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        parts = zipfile.ZipFile(path).infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise ValueError(f"'{path}' is a damaged archive ({error}); copy it again") from error
+    # Others, such as those with programs in them, pack a little.
+    if sum(part.file_size for part in parts) > 2 * path.stat().st_size + (1 << 20):
+        raise ValueError(f"'{path}' is an archive that unpacks to more than it is; expected a file of `torch.save`")
+
+
+def check_tensor(tensor: Tensor, path: Path) -> None:
+    """Refuse a tensor that is not plain numbers in memory, or states a size that its file does not hold.
+
+    Raises:
+        ValueError: If it is sparse, quantised, of another device, or repeats few numbers to a large size.
+    """
+    plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueError(
+            f"'{path}' holds a tensor of shape {tuple(tensor.shape)} that is not stored as plain numbers; save it as a "
+            "dense tensor of its own"
+        )
+
+
 def read(path: Path) -> dict[str, Tensor]:
     """Return the tensors in `path`, a safetensors file or a torch file without pickled code, on the CPU.
 
@@ -232,6 +264,7 @@ def read(path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"'{path}' holds no weights; expected a file of `torch.save`, or one of safetensors with that suffix"
         )
+    check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of old formats and programs; the errors below say more
@@ -253,6 +286,8 @@ def read(path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise ValueError(f"'{path}' holds no state dict at its top or under {', '.join(CONTAINERS)}")
+    for tensor in content.values():
+        check_tensor(tensor, path)
     return content
 
 
@@ -312,6 +347,10 @@ def load_exact(
             f"{name} do not fit {type(module).__name__}: keys {'; '.join(found)}; "
             "give the file of this network, or change its arguments to those of the file"
         )
+    broken = [key for key in expected if renamed[key].isnan().any()]
+    if broken:
+        name = "the given tensors" if isinstance(source, Mapping) else f"weights '{source}'"
+        raise ValueError(f"{name} are no numbers (NaN in {broken[0]}); fetch or train them again")
     # A network built on the meta device has no storage to copy into; it takes over the tensors of the file.
     meta = any(tensor.is_meta for tensor in expected.values())
     module.load_state_dict({key: renamed[key].to(tensor.dtype) for key, tensor in expected.items()}, assign=meta)

@@ -14,6 +14,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from cvqa_models.data.atomic import write_bytes
+from cvqa_models.trust import reaches_out
 
 BEST, LAST = "best", "last"
 # What a `ModelCheckpoint` remembers of files: single names, and names with their score.
@@ -98,6 +99,18 @@ def _relative(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return a callback's state for its folder here.
+
+    Raises:
+        ValueError: If it names files outside of that folder, which the callback would remove when a better epoch comes.
+    """
+    names = [str(state.get(key) or "") for key in _NAMES] + [str(name) for name in state.get(_SCORES, {})]
+    outside = [name for name in names if reaches_out(name)]
+    if outside:
+        raise ValueError(
+            f"The checkpoint says that it keeps '{outside[0][:80]}', outside of its folder; it was tampered with, so "
+            "start a new run, or take another checkpoint."
+        )
     return _renamed(state, folder, lambda name: str(Path(folder) / name))
 
 

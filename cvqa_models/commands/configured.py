@@ -3,56 +3,70 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.mistakes import innermost
 from cvqa_models.models.module import QualityModule
+from cvqa_models.trust import check_extent, imports_only_from
+
+# Parts that belong to `train.py`; they are never looked into here.
+OTHERS = ("trainer", "run", "maps", "seed_everything", "ckpt_path", "trust")
 
 
 class Configured:
     """Parsed configuration files for `train.py`, from which models are built.
 
+    Only classes of this package and of trusted ones are built, and nothing else is imported.
+
     Args:
         files: Configuration files; a later one overrules an earlier one.
         changes: Further values by the name that they have on the command line, such as `model.recipe.lr_head`.
         with_data: Whether `data` must be there; otherwise it is passed over, and only `build_model` may be called.
+        trusted: Packages beside this one whose classes may be built.
 
     Raises:
-        ValueError: If a key is unknown or a value has the wrong type.
+        ValueError: If a key is unknown, a value has the wrong type, or a class is of no trusted package.
         FileNotFoundError: If a file is not there.
     """
 
-    def __init__(self, files: list[Path], changes: Mapping[str, Any] | None = None, *, with_data: bool = True) -> None:
-        for path in files:
-            if not path.is_file():
-                raise FileNotFoundError(f"There is no configuration '{path}'.")
+    def __init__(
+        self,
+        files: list[Path],
+        changes: Mapping[str, Any] | None = None,
+        *,
+        with_data: bool = True,
+        trusted: Sequence[str] = (),
+    ) -> None:
+        parts = [_read(path) for path in files]
+        self._trusted = tuple(trusted)
+        self._seed = next((part["seed_everything"] for part in reversed(parts) if "seed_everything" in part), None)
         self._parser = ArgumentParser(exit_on_error=False)
         self._parser.add_argument("--config", action="config")
         self._parser.add_subclass_arguments(QualityModule, "model", required=True)
         if with_data:
             self._parser.add_class_arguments(GroupDataModule, "data")
-        for name in ("trainer", "run", "maps", "seed_everything", "ckpt_path", *(() if with_data else ("data",))):
-            self._parser.add_argument(f"--{name}", type=Any, default=None, help="belongs to `train.py`; not used here")
-        words = [f"--config={path}" for path in files]
+        used = ("model", "data") if with_data else ("model",)
+        words = [f"--config={json.dumps({key: part[key] for key in used if key in part})}" for part in parts]
         words += [
             f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
             for key, value in (changes or {}).items()
         ]
-        with _one_sentence():
+        with _one_sentence(), imports_only_from(self._trusted):
             self._values: Namespace = self._parser.parse_args(words)
 
     @property
     def seed(self) -> int:
         """Return the seed that `train.py` would start from."""
-        given = self._values.seed_everything
-        return given if type(given) is int else 0
+        return self._seed if type(self._seed) is int else 0
 
     def build(self, seed: int | None = None) -> tuple[QualityModule, GroupDataModule]:
         """Return a model and its data module, freshly initialised from `seed`, or from the generator as it is.
@@ -63,13 +77,13 @@ class Configured:
         """
         if seed is not None:
             torch.manual_seed(seed)
-        with _one_sentence():
+        with _one_sentence(), imports_only_from(self._trusted):
             built = self._parser.instantiate(self._values)
         return built.model, built.data
 
     def build_model(self) -> QualityModule:
         """Return the model alone. Errors are those of `build`."""
-        with _one_sentence():
+        with _one_sentence(), imports_only_from(self._trusted):
             model: QualityModule = self._parser.instantiate(self._values).model
         return model
 
@@ -80,10 +94,37 @@ class Configured:
         return plain
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """Return the top of a configuration file: part -> content."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no configuration '{path}'.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        check_extent(content)
+        json.dumps(content)
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"'{path}' is no configuration in YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"'{path}' holds no part such as `model`; expected a configuration for `train.py`.")
+    unknown = [key for key in content if key not in ("model", "data", *OTHERS)]
+    if unknown:
+        raise ValueError(
+            f"The configuration is not valid: '{path}' holds the key {str(unknown[0])!r}; expected `model`, `data` and "
+            f"those of `train.py`, which are passed over here ({', '.join(OTHERS)})."
+        )
+    return content
+
+
 @contextmanager
 def _one_sentence() -> Iterator[None]:
     """Turn the parser's error into a ValueError."""
     try:
         yield
     except ArgumentError as error:
+        denied = re.search(r"Importing '(\S+)' is not allowed", str(error))
+        if denied:
+            raise ValueError(
+                f"The configuration names `{denied[1]}`, which is not of this package and was not imported; name its "
+                "package with `--trust` if you trust its code."
+            ) from error
         raise ValueError(f"The configuration is not valid: {innermost(str(error))}.") from error

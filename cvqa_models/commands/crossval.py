@@ -50,6 +50,7 @@ def crossval(
     bootstrap: int = 2000,
     out: Path | None = None,
     json: Path | None = None,
+    trust: list[str] | None = None,
 ) -> dict[str, Any]:
     """Cross-validate models on cached features, leaving out whole references, and compare configurations in pairs.
 
@@ -76,13 +77,14 @@ def crossval(
         bootstrap: Number of resamples of the references for 95 % intervals; 0 for none.
         out: Folder for the averaged out-of-fold scores, one `video_id,score` file per configuration.
         json: Write everything here.
+        trust: Your own packages whose classes the configurations may build; their code is run.
 
     Returns:
         What `json` holds.
     """
     _check(folds, seeds, steps, every, decays)
     plan = Plan(decays, steps, every, Thresholds(min_srocc, min_plcc, min_krocc))
-    configured = _configured(config, data, variants)
+    configured = _configured(config, data, variants, trust or [])
     outcomes: dict[str, Outcome] = {}
     first = next(iter(configured))
     loaded = _load(first, configured[first], folds)
@@ -118,14 +120,16 @@ def _tell(bar: Progress, task: TaskID, done: int, total: int) -> None:
     bar.update(task, completed=done, total=total)
 
 
-def _configured(files: list[Path], data: Path | None, variants: Path | None) -> dict[str, Configured]:
+def _configured(
+    files: list[Path], data: Path | None, variants: Path | None, trusted: list[str]
+) -> dict[str, Configured]:
     """Return name -> parsed configuration; the files' stems, or the names of the variants of the first file."""
     overlay = [data] if data is not None else []
     if variants is None:
         stem, count = Counter(path.stem for path in files).most_common(1)[0]
         if count > 1:
             raise ValueError(f"{count} `--config` files are called '{stem}'; results go by that name, so rename them.")
-        return {path.stem: Configured([path, *overlay]) for path in files}
+        return {path.stem: Configured([path, *overlay], trusted=trusted) for path in files}
     if not variants.is_file():
         raise FileNotFoundError(f"There is no file of variants '{variants}'.")
     try:
@@ -136,7 +140,7 @@ def _configured(files: list[Path], data: Path | None, variants: Path | None) -> 
         raise ValueError(
             f"'{variants}' holds no mapping of name -> values; expected such as `mlp: {{model.hidden: 32}}`."
         )
-    return {str(name): Configured([files[0], *overlay], values) for name, values in content.items()}
+    return {str(name): Configured([files[0], *overlay], values, trusted=trusted) for name, values in content.items()}
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def extract(
     shard: str | None = None,
     device: str | None = None,
     json: Path | None = None,
+    trust: list[str] | None = None,
 ) -> int:
     """Compute the features of all frozen branches into a store; what is there already is not computed again.
 
@@ -71,6 +72,7 @@ def extract(
         shard: `i/n`: the i-th of n parts, counted from 1.
         device: Torch device; a GPU where there is one if left out.
         json: File for the result: store, numbers of videos written and there before, and the broken ones with reasons.
+        trust: Your own packages whose classes the configuration may build; their code is run.
     """
     console = Console()
     if from_table is not None:
@@ -82,7 +84,7 @@ def extract(
         return 0
     if not config:
         raise ValueError("Give `--config FILE...` as for `train.py`, or `--from-table TABLE`.")
-    model, data = build(config)
+    model, data = build(config, trust or [])
     target = FeatureStore(store, data.options.key) if store is not None else data.store
     if target is None:
         raise ValueError("There is no store; give `--store FOLDER`, or `data.store` in the configuration.")
@@ -183,14 +185,14 @@ def extract_table(path: Path, columns: list[str], store: Path) -> int:
     return len(ids)
 
 
-def build(config: list[Path]) -> tuple[QualityModule, GroupDataModule]:
+def build(config: list[Path], trusted: Sequence[str] = ()) -> tuple[QualityModule, GroupDataModule]:
     """Return the model and the data module of configuration files for `train.py`, and its random weights, too.
 
     Raises:
         ValueError: If a key is unknown or a value has the wrong type.
         FileNotFoundError: If a file is not there.
     """
-    configured = Configured(config)
+    configured = Configured(config, trusted=trusted)
     return configured.build(configured.seed)
 
 

@@ -33,6 +33,7 @@ def fit_mmf(
     folds: int = 3,
     seed: int = 0,
     json: Path | None = None,
+    trust: list[str] | None = None,
 ) -> dict[str, Any]:
     """Fit MMF on the training references: Optuna chooses its settings on inner folds that keep references apart.
 
@@ -48,6 +49,7 @@ def fit_mmf(
         folds: Inner folds.
         seed: Seed of the draws.
         json: Also write what was chosen, and the importances, to this file.
+        trust: Your own packages whose classes the configuration may build; their code is run.
 
     Returns:
         What `json` holds.
@@ -55,7 +57,7 @@ def fit_mmf(
     for package in ("sklearn", "optuna"):
         if find_spec(package) is None:
             raise ValueError(f"`fit-mmf` needs the package {package}; `pip install 'cvqa_models[fr]'`.")
-    configured = Configured(config)
+    configured = Configured(config, trusted=trust or [])
     model, data = configured.build()
     if not isinstance(model, Mmf):
         raise ValueError(f"`fit-mmf` fits the system Mmf, not {type(model).__name__}; use `train.py fit` for that one.")

@@ -42,6 +42,7 @@ def score(
     maps: Path | None = None,
     csv_file: Path | None = None,
     json: Path | None = None,
+    trust: list[str] | None = None,
 ) -> int:
     """Print a CSV with one row per file, in the order given.
 
@@ -71,12 +72,13 @@ def score(
             `FILE.safetensors`: name -> float32, (T,) or (T, rows, columns).
         csv_file: Also write the CSV to this file.
         json: Also write `[{"video": …, "score": …, …}]` to this file.
+        trust: Your own packages whose classes the checkpoint or configuration may build; their code is run.
     """
     names = [path.name for path in videos]
     twice = [name for name in names if names.count(name) > 1]
     if maps is not None and twice:
         raise ValueError(f"{len(twice)} videos are called '{twice[0]}', and `--maps` would write one file for all.")
-    model = _model(checkpoint, config)
+    model = _model(checkpoint, config, trust or [])
     _check_reference(model, reference)
     level = None if timeline is None else _level(model)
     options = ReadOptions(decoder=decoder, untagged=untagged)
@@ -144,14 +146,14 @@ def _timeline(model: CompressionLevelModel, path: Path, options: ReadOptions, pr
         return read_timeline(model, path, options)
 
 
-def _model(checkpoint: Path | None, config: list[Path] | None) -> QualityModule:
+def _model(checkpoint: Path | None, config: list[Path] | None, trusted: list[str]) -> QualityModule:
     if checkpoint is not None and config is not None:
         raise ValueError("Give either `--checkpoint FILE` or `--config FILE...`: what scores the videos.")
     if checkpoint is not None:
-        return load_model(checkpoint)
+        return load_model(checkpoint, trusted)
     if config is None:
         return shipped_model()
-    configured = Configured(config, with_data=False)
+    configured = Configured(config, with_data=False, trusted=trusted)
     model = configured.build_model()
     learns = any(parameter.requires_grad for parameter in model.parameters())
     # The system's own `weights` are those of its head; with them it is as its authors published it.

@@ -6,15 +6,18 @@ import importlib.metadata
 import io
 import warnings
 import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from cvqa_models.mistakes import innermost
+from cvqa_models.mistakes import sentence
 from cvqa_models.models.module import QualityModule
-from cvqa_models.weights import DAMAGED, written_by_torch
+from cvqa_models.trust import check_extent, check_model, imports_only_from, portable
+from cvqa_models.weights import DAMAGED, check_archive, check_tensor, written_by_torch
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -30,6 +33,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"There is no checkpoint '{path}'; `train.py fit` writes them to RUN/checkpoints.")
     if not written_by_torch(path):
         raise ValueError(f"'{path}' is no checkpoint; expected a file that `train.py fit` wrote to RUN/checkpoints.")
+    check_archive(path)
     try:
         # Mapped, the state of the optimiser takes no memory where only the weights are copied.
         mapped = zipfile.is_zipfile(path)
@@ -43,9 +47,46 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     except (*DAMAGED, OSError) as error:
         raise ValueError(f"'{path}' is truncated or is no checkpoint; copy or train it again.") from error
+    _check_content(content, path)
+    return content  # type: ignore[no-any-return]
+
+
+def _check_content(content: Any, path: Path) -> None:
+    """Raise a ValueError unless a checkpoint's parts are what Lightning writes, and its weights are numbers."""
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"'{path}' has no `state_dict`; expected a checkpoint written by `train.py fit`.")
-    return content
+    for key in ("state_dict", "current_model_state", "hyper_parameters", "frozen_digests"):
+        part = content.get(key, {})
+        if not isinstance(part, Mapping) or not all(type(name) is str for name in part):
+            raise ValueError(f"'{path}' holds no table of names as `{key}`; copy or train it again.")
+    for key in ("state_dict", "current_model_state"):
+        wrong = [name for name, value in content.get(key, {}).items() if not isinstance(value, Tensor)]
+        if wrong:
+            raise ValueError(f"'{path}' holds no tensor as {wrong[0][:80]!r}; copy or train it again.")
+    for tensor in _tensors(content):
+        check_tensor(tensor, path)
+    for name, tensor in content["state_dict"].items():
+        if tensor.isnan().any():
+            raise ValueError(
+                f"'{path}' holds weights that are no numbers (NaN in {name[:80]!r}): its training diverged; take an "
+                "earlier checkpoint, or train again with a lower learning rate."
+            )
+
+
+def _tensors(content: object) -> Iterator[Tensor]:
+    """Yield every tensor at any depth, each once: lists may hold one another many times."""
+    left, seen = [content], set()
+    while left:
+        item = left.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, Mapping):
+            left += item.values()
+        elif isinstance(item, list | tuple | set | frozenset):
+            left += item
 
 
 def to_bytes(model: QualityModule, config: dict[str, Any]) -> bytes:
@@ -68,59 +109,87 @@ def to_bytes(model: QualityModule, config: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def model_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def model_config(checkpoint: dict[str, Any], path: str | Path, trusted: Sequence[str] = ()) -> dict[str, Any]:
     """Return `class_path` and `init_args` of the model in a checkpoint; empty if it was built without a config.
 
-    Trained branches and the head lose their `weights`: the checkpoint holds what they have become, so the file that
-    they started from need not be on this machine.
+    It builds nothing but classes of trusted packages. Trained branches and the head lose their `weights`: the
+    checkpoint holds what they have become, so the file that they started from need not be on this machine. Other files
+    go by their names, and nothing is fetched.
+
+    Args:
+        checkpoint: Content of the checkpoint.
+        path: Its file, for the message.
+        trusted: Packages beside this one whose classes it may build.
+
+    Raises:
+        ValueError: If it names other classes, or values that are not of the types of their arguments; nothing was
+            imported for them.
     """
     hparams = dict(checkpoint.get("hyper_parameters", {}))
-    hparams.pop("_instantiator", None)
-    class_path = hparams.pop("_class_path", None)
-    if class_path is None:
-        return {}
-    if "weights" in hparams:
-        hparams["weights"] = None
-    return {"class_path": class_path, "init_args": _without_start_weights(hparams)}
+    try:
+        check_extent(hparams)
+        class_path = hparams.pop("_class_path", None)
+        if class_path is None:
+            return {}
+        hparams.pop("_instantiator", None)
+        if "weights" in hparams:
+            hparams["weights"] = None
+        config = {"class_path": class_path, "init_args": _as_data(portable(hparams, on_this_machine=False))}
+        check_model(config, QualityModule, trusted)
+    except ValueError as error:
+        raise ValueError(f"'{path}' holds a model that cannot be built here: {error}.") from error
+    return config
 
 
-def _without_start_weights(value: Any) -> Any:
+def _as_data(value: Any) -> Any:
+    """Return arguments without the weights that a trained branch started from, and without leave to fetch any."""
     if isinstance(value, list):
-        return [_without_start_weights(item) for item in value]
+        return [_as_data(item) for item in value]
     if not isinstance(value, dict):
         return value
-    plain = {key: _without_start_weights(item) for key, item in value.items()}
+    plain = {key: _as_data(item) for key, item in value.items()}
     if "weights" in plain and plain.get("frozen") is False:
         plain["weights"] = None
+    if plain.get("download") is True:
+        plain["download"] = False
     return plain
 
 
-def load_model(path: str | Path) -> QualityModule:
+def load_model(path: str | Path, trusted: Sequence[str] = ()) -> QualityModule:
     """Return the model of a checkpoint, in eval mode on the CPU.
 
-    Raises:
-        FileNotFoundError: If the checkpoint, or the weights of a frozen branch, are not on this machine.
-        ValueError: If the file is unreadable, its class or arguments are not those of this installation, or its weights
-            and its configuration disagree.
-    """
-    from jsonargparse import ArgumentError, ArgumentParser
+    Args:
+        path: The checkpoint.
+        trusted: Packages beside this one whose classes it may build.
 
+    Raises:
+        FileNotFoundError: If the checkpoint is not there.
+        ValueError: If the file is unreadable, its class or arguments are not those of this installation, the weights of
+            a frozen branch are not on this machine, or its weights and its configuration disagree.
+    """
     checkpoint = read_checkpoint(path)
-    config = model_config(checkpoint)
+    config = model_config(checkpoint, path, trusted)
     if not config:
         raise ValueError(f"'{path}' holds no model configuration; expected a checkpoint written by `train.py fit`.")
+    model = _build(config, path, trusted)
+    load_weights(model, checkpoint, path)
+    return model.eval()
+
+
+def _build(config: dict[str, Any], path: str | Path, trusted: Sequence[str]) -> QualityModule:
+    from jsonargparse import ArgumentParser
+
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(QualityModule, "model")
     try:
-        model = parser.instantiate(parser.parse_object({"model": config})).model
-    except ArgumentError as error:
+        with imports_only_from(trusted):
+            model = parser.instantiate(parser.parse_object({"model": config})).model
+    except Exception as error:  # what a network says of sizes that cannot be, such as of no memory, is its own affair
         raise ValueError(
-            f"'{path}' holds a model that cannot be built here: {innermost(str(error))}; make its class importable, or "
-            "train it again with this version."
+            f"'{path}' holds a model that cannot be built here: {sentence(error).strip('. ') or type(error).__name__}."
         ) from error
     assert isinstance(model, QualityModule)
-    load_weights(model, checkpoint, path)
-    return model.eval()
+    return model
 
 
 def load_weights(model: QualityModule, checkpoint: dict[str, Any], path: str | Path) -> None:
@@ -133,7 +202,8 @@ def check_fits(model: QualityModule, checkpoint: dict[str, Any], path: str | Pat
     """Put the model's own frozen weights where the checkpoint left them out, and compare every key and shape.
 
     Raises:
-        ValueError: If keys or shapes differ, naming the first of them; the checkpoint is for another model then.
+        ValueError: If keys or shapes differ, naming the first of them, as the checkpoint is for another model then; or
+            if a parameter is infinite.
     """
     model.on_load_checkpoint(checkpoint)
     state = checkpoint["state_dict"]
@@ -147,3 +217,7 @@ def check_fits(model: QualityModule, checkpoint: dict[str, Any], path: str | Pat
             f"{len(misshapen)} of another shape (first: {(missing + unexpected + misshapen)[0]!r}); give the "
             "configuration that it was trained with."
         )
+    # A buffer may be a mask of infinities; a parameter never is.
+    broken = [name for name, _ in model.named_parameters() if state[name].isinf().any()]
+    if broken:
+        raise ValueError(f"'{path}' holds weights that are no numbers (infinity in {broken[0]!r}); train it again.")

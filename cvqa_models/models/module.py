@@ -23,6 +23,7 @@ from cvqa_models.branches.base import Branch
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.metrics.accumulate import GroupAccumulator
 from cvqa_models.models.schedule import Rates, WarmupCosine
+from cvqa_models.trust import portable
 from cvqa_models.types import Batch, Demand, Prediction
 from cvqa_models.weights import digest
 
@@ -289,8 +290,13 @@ class QualityModule(pl.LightningModule, ABC):
         return any((key == "base" or key.endswith("weights")) and arguments[key] is None for key in arguments)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave weights out that lie in files; their digests go in, so that loading can tell if they are the same."""
+        """Leave weights out that lie in files; their digests go in, so that loading can tell if they are the same.
+
+        Where these files lie on this machine is left out, too: their names stay.
+        """
         left_out = self._left_out()
+        if "hyper_parameters" in checkpoint:
+            checkpoint["hyper_parameters"] = portable(checkpoint["hyper_parameters"], on_this_machine=True)
         checkpoint["frozen_digests"] = {name: digest(branch) for name, branch in left_out.items()}
         for state in _states(checkpoint):
             for name, branch in left_out.items():

@@ -76,7 +76,7 @@ def test_a_shown_training_run_fits_the_signatures(page: str, line: str, monkeypa
     tiny = yaml.safe_load((ROOT / "configs/tiny/flagship.yaml").read_text())["model"]
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(cli, "read_checkpoint", lambda path: {})
-    monkeypatch.setattr(cli, "model_config", lambda checkpoint: tiny)
+    monkeypatch.setattr(cli, "model_config", lambda checkpoint, path, trusted: tiny)
     monkeypatch.setattr(cli.TrainCLI, "before_instantiate_classes", stop)
     with pytest.raises(Parsed):
         cli.run_cli(words)

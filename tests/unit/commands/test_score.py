@@ -154,7 +154,7 @@ def test_ctrl_c_keeps_the_rows_that_are_done(encodes: list[Path], tmp_path: Path
 
 
 def test_a_timeline_needs_a_level(encodes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "load_model", lambda _: SimpleNamespace(demands={}))
+    monkeypatch.setattr(module, "load_model", lambda *_: SimpleNamespace(demands={}))
     with pytest.raises(
         ValueError, match="`timeline` needs a compression level, but the checkpoint holds a SimpleNamespace"
     ):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from cvqa_models.models.checkpoint import load_model, load_weights, model_config, read_checkpoint
+from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.checkpoint import load_model, load_weights, model_config, read_checkpoint, to_bytes
+from cvqa_models.models.compression_level import CompressionLevelModel
 from tests.unit.models.test_module import make_model
 
 
@@ -71,8 +76,11 @@ def test_a_pickle_that_makes_no_sense_is_damaged(tmp_path: Path, content: bytes)
 @pytest.mark.parametrize(
     ("hparams", "reason"),
     [
-        ({"_class_path": "gone.Model"}, "gone"),
-        ({"_class_path": "cvqa_models.models.multibranch.MultiBranch", "widht": 3}, "'widht' is not accepted"),
+        ({"_class_path": "gone.Model"}, "`model` names 'gone.Model', which is not of this package"),
+        (
+            {"_class_path": "cvqa_models.models.multibranch.MultiBranch", "widht": 3},
+            "no argument 'widht'; expected one of",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_built_is_told_with_its_file(tmp_path: Path, hparams: dict, reason: str) -> None:
@@ -94,10 +102,109 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 
 def test_trained_branches_need_no_start_weights() -> None:
     def branch(frozen: bool) -> dict:
-        return {"class_path": "B", "init_args": {"weights": "w", "frozen": frozen}}
+        init_args = {"name": "test_vit", "weights": "/elsewhere/w.pth", "frozen": frozen}
+        return {"class_path": "cvqa_models.branches.timm.Timm", "init_args": init_args}
 
-    hparams = {"_class_path": "M", "_instantiator": "i", "branches": {"a": branch(True), "b": branch(False)}}
-    config = model_config({"hyper_parameters": hparams})
+    hparams = {
+        "_class_path": "cvqa_models.models.multibranch.MultiBranch",
+        "_instantiator": "gone.module.function",
+        "branches": {"a": branch(True), "b": branch(False)},
+    }
+    config = model_config({"hyper_parameters": hparams}, "x.ckpt")
     kept = {name: entry["init_args"]["weights"] for name, entry in config["init_args"]["branches"].items()}
-    assert (config["class_path"], kept) == ("M", {"a": "w", "b": None})
-    assert model_config({}) == {}
+    assert config["class_path"] == hparams["_class_path"]
+    assert kept == {"a": "w.pth", "b": None}
+    assert model_config({}, "x.ckpt") == {}
+
+
+def test_a_checkpoint_gives_no_leave_to_download() -> None:
+    hparams = {"_class_path": "cvqa_models.models.pyiqa_metric.Metric", "name": "piq:LPIPS", "download": True}
+    assert model_config({"hyper_parameters": hparams}, "x.ckpt")["init_args"]["download"] is False
+
+
+@pytest.mark.parametrize("key", ["state_dict", "current_model_state", "hyper_parameters", "frozen_digests"])
+@pytest.mark.parametrize("value", [[1], {1: torch.zeros(1)}])
+def test_a_part_that_is_no_table_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    path = saved(tmp_path / "odd.ckpt", {"state_dict": {}, key: value})
+    with pytest.raises(ValueError, match=rf"odd\.ckpt' holds no table of names as `{key}`"):
+        read_checkpoint(path)
+
+
+def test_weights_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"odd\.ckpt' holds no tensor as 'head'"):
+        read_checkpoint(saved(tmp_path / "odd.ckpt", {"state_dict": {"head": 1}}))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(1).expand(10**12),
+        torch.eye(2).to_sparse(),
+        torch.zeros(2, device="meta"),
+    ],
+    ids=["repeated", "sparse", "without numbers"],
+)
+@pytest.mark.parametrize("place", ["state_dict", "optimizer_states"])
+def test_a_tensor_that_is_not_plain_numbers_is_refused(tmp_path: Path, tensor: torch.Tensor, place: str) -> None:
+    path = saved(tmp_path / "odd.ckpt", {"state_dict": {}, place: {"a": tensor}})
+    with pytest.raises(
+        ValueError, match=r"odd\.ckpt' (holds a tensor of shape .* that is not stored as plain|is damaged)"
+    ):
+        read_checkpoint(path)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "nan.ckpt", {"state_dict": {"a": torch.ones(3), "b": torch.tensor([1.0, torch.nan])}})
+    with pytest.raises(ValueError, match=r"nan\.ckpt' holds weights that are no numbers \(NaN in 'b'\)"):
+        read_checkpoint(path)
+    model = make_model()
+    with torch.no_grad():
+        model.head.last.weight.fill_(torch.inf)
+    checkpoint: dict = {"state_dict": dict(model.state_dict())}
+    with pytest.raises(
+        ValueError, match=r"x\.ckpt' holds weights that are no numbers \(infinity in 'head\.last\.weight'"
+    ):
+        load_weights(make_model(), checkpoint, "x.ckpt")
+
+
+def test_an_archive_that_unpacks_to_much_more_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", bytes(1 << 24))
+    with pytest.raises(ValueError, match=r"bomb\.ckpt' is an archive that unpacks to more than it is"):
+        read_checkpoint(tmp_path / "bomb.ckpt")
+
+
+def test_impossible_sizes_are_told_in_a_sentence(tmp_path: Path) -> None:
+    branch = {"name": "test_vit", "args": {"embed_dim": 0}}
+    hparams = {
+        "_class_path": "cvqa_models.models.multibranch.MultiBranch",
+        "branches": {"a": {"class_path": "cvqa_models.branches.timm.Timm", "init_args": branch}},
+        "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss"},
+    }
+    path = saved(tmp_path / "odd.ckpt", {"state_dict": {}, "hyper_parameters": hparams})
+    with pytest.raises(ValueError, match=r"odd\.ckpt' holds a model that cannot be built here: ") as told:
+        load_model(path)
+    assert "\n" not in str(told.value)
+
+
+def test_what_is_passed_on_tells_nothing_of_the_machine(tmp_path: Path) -> None:
+    weights = tmp_path / "own.safetensors"
+    branch = CompressionLevel(width=8)
+    save_file({f"branches.level.net.{key}": value for key, value in branch.net.state_dict().items()}, weights)
+    init_args = {"weights": str(weights), "width": 8, "frozen": True}
+    hparams = {
+        "level": {"class_path": "cvqa_models.branches.compression_level.CompressionLevel", "init_args": init_args},
+        "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss"},
+    }
+    model = CompressionLevelModel(CompressionLevel(str(weights), width=8, frozen=True), GroupLoss())
+    config = {"class_path": "cvqa_models.models.compression_level.CompressionLevelModel", "init_args": hparams}
+    path = tmp_path / "run" / "last.ckpt"
+    path.parent.mkdir()
+    path.write_bytes(to_bytes(model, config))
+    assert str(tmp_path).encode() not in path.read_bytes()
+    assert init_args["weights"] == str(weights)  # the run's own record is left alone
+    with pytest.raises(ValueError, match=r"weights 'own\.safetensors' are neither a file.* set CVQA_WEIGHTS to the"):
+        load_model(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CVQA_WEIGHTS", str(tmp_path))
+        assert isinstance(load_model(path), CompressionLevelModel)

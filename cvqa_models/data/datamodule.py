@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from cvqa_models.csv_table import near_misses
+from cvqa_models.data.checks import check_files, check_labels, check_spread
 from cvqa_models.data.dataset import VideoDataset, concatenate, plan_reading
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.groups import EpochSampler, chunk, group_rows
@@ -119,16 +118,22 @@ class GroupDataModule(pl.LightningDataModule):
         for side in STAGES[stage]:
             if not records[side]:
                 raise ValueError(f"`split` leaves no video for {side!r}; give `split.{side}` a share or references.")
+        for side in STAGES[stage]:
             if side != "predict":
-                _check_labels(side, records[side])
+                check_labels(side, records[side])
+                if side != "val" or self._validates():
+                    check_spread(side, records[side])
         for side in STAGES[stage]:
             chosen = records[side]
             self.datasets[side] = self._dataset(side, chosen, demands)
             if not self.datasets[side].cached and not self.skip_broken:
-                _check_files(side, chosen, any(demand.view.with_reference for demand in demands.values()))
+                check_files(side, chosen, any(demand.view.with_reference for demand in demands.values()))
             groups = len({record.group for record in chosen})
             how = "cached" if self.datasets[side].cached else "decoded"
             log.info("%s: %d videos in %d groups, %s", side, len(chosen), groups, how)
+
+    def _validates(self) -> bool:
+        return self.trainer is not None and self.trainer.limit_val_batches != 0
 
     def _demands(self) -> Mapping[str, Demand]:
         if self.trainer is None:
@@ -140,7 +145,7 @@ class GroupDataModule(pl.LightningDataModule):
         training = side == "train"
         groups = group_rows(records)
         if training:
-            items = _rankable(groups, records)
+            items = [rows for rows in groups if len(rows) > 1]
         elif side == "predict" or plan_reading(records, demands, self.store).views:
             # Small pieces also in cached prediction, so that every rank has one.
             items = chunk(groups, self.videos_per_chunk)
@@ -211,41 +216,3 @@ class GroupDataModule(pl.LightningDataModule):
             names = dataset.broken_videos()
             if names:
                 log.warning("%s: %d of %d videos were left out: %s", side, len(names), len(dataset.records), names[:5])
-
-
-def _rankable(groups: list[list[int]], records: list[VideoRecord]) -> list[list[int]]:
-    kept = [rows for rows in groups if len(rows) > 1]
-    if not kept:
-        raise ValueError("Every training group has a single video, which ranks nothing; correct the `group` column.")
-    alone = [records[rows[0]].group for rows in groups if len(rows) == 1]
-    if alone:
-        log.warning("train: %d groups of a single video are left out (first: %r)", len(alone), alone[0])
-    return kept
-
-
-def _check_labels(side: str, records: list[VideoRecord]) -> None:
-    missing = [record.video_id for record in records if record.mos != record.mos]
-    if missing:
-        raise ValueError(
-            f"`mos` is missing for {len(missing)} of {len(records)} {side} videos (first: {missing[0]!r}); fill the "
-            "column, or give those rows another split."
-        )
-
-
-def _check_files(side: str, records: list[VideoRecord], with_reference: bool) -> None:
-    """Raise a ValueError if a file that will be decoded is not there: it would be found when it is first drawn."""
-    files = [(record.video_id, record.path) for record in records]
-    if with_reference:
-        files += [(record.video_id, record.reference_path) for record in records]
-    lost = [(video_id, Path(path)) for video_id, path in files if path is not None and not Path(path).is_file()]
-    if lost:
-        video_id, first = lost[0]
-        folder = first.parent
-        where = f"there is no folder '{folder}'"
-        if folder.is_dir():
-            names = [path.name for _, path in lost if path.parent == folder]
-            where = f"'{folder}' holds no {near_misses(names, [path.name for path in folder.iterdir()])}"
-        raise ValueError(
-            f"{len(lost)} of {len(files)} {side} files are not there (first: {video_id!r}): {where}; correct the paths "
-            "of the table, or leave such videos out with `skip_broken`."
-        )

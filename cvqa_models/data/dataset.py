@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from cvqa_models.data.cached import describe, read_features
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.groups import Deck
 from cvqa_models.types import Batch, Demand, VideoRecord
@@ -47,7 +48,7 @@ def load_batch(
     plan = plan_reading(records, demands, store)
     features: dict[str, Tensor] = {}
     if store is not None:
-        features = {name: _stack_tokens(name, store, key, records) for name, key in plan.cached.items()}
+        features = read_features(store, plan.cached, records)
     views = [
         _decode(record, plan.views, options, None if rngs is None else rngs[row])
         for row, record in enumerate(records)
@@ -93,11 +94,14 @@ class VideoDataset(Dataset[Batch]):
         videos_per_item: At most so many videos of a group in an item, for training; None takes all.
         seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, group), or with
             `shared_views` false per (seed, epoch, video).
-        skip_broken: Whether videos that cannot be read are left out of their item, and counted, instead of ending
-            the run.
+        skip_broken: Whether videos that cannot be read, or whose cached features cannot, are left out of their item,
+            and counted, instead of ending the run.
         kept_draws: Keep the views of so many epochs in memory, and show them again in turn: each video is then
             decoded so many times and no more. None draws anew in each epoch.
         shared_views: Whether random views show the videos of a group at the same places and times.
+
+    Raises:
+        ValueError: If cached features cannot be used; with `skip_broken` if all cannot.
     """
 
     def __init__(
@@ -131,9 +135,9 @@ class VideoDataset(Dataset[Batch]):
             name: demand if name in plan.cached else Demand(demand.view, None) for name, demand in demands.items()
         }
         self.cached = not plan.views
-        self._table = load_batch(self.records, self.demands, store, options) if self.cached and self.records else None
         # Shared with worker processes, so that the count of broken videos is known here.
         self.broken = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
+        self._table = self._open(plan) if self.records else None
 
     def __len__(self) -> int:
         return len(self.items if self._deck is None else self._deck)
@@ -149,7 +153,7 @@ class VideoDataset(Dataset[Batch]):
         """
         epoch, item = index if isinstance(index, tuple) else (0, index)
         rows = self._draw(epoch, item)
-        if self._table is not None:
+        if self._table is not None and (rows or self._deck is None):
             return _take(self._table, rows)
         if not self.skip_broken:
             return self._load(epoch, rows)
@@ -163,6 +167,22 @@ class VideoDataset(Dataset[Batch]):
         assert self._deck is not None
         group = self.records[self._deck.group(epoch, item)[0]].group
         raise ValueError(f"No video of group {group!r} could be read; run `cvqa check` on its files.")
+
+    def _open(self, plan: Reading) -> Batch | None:
+        """Look at all cached features, so that bad ones are named before a run; return them where nothing is decoded.
+
+        With `skip_broken` videos with bad features are left out, as long as there are others.
+        """
+        if self.store is None:
+            return None if plan.views else _batch(self.records, {}, {})
+        faults: dict[int, str] = {}
+        features = read_features(self.store, plan.cached, self.records, faults=faults, keep=self.cached)
+        if len(faults) == len(self.records) or (faults and not self.skip_broken):
+            raise ValueError(describe(faults, self.records))
+        if faults:
+            log.warning("left out: %s", describe(faults, self.records))
+        self.broken[list(faults)] = True
+        return _batch(self.records, {}, features) if self.cached else None
 
     def broken_videos(self) -> list[str]:
         """Return the videos that were left out so far, on this rank, because they could not be read."""
@@ -237,18 +257,6 @@ def _decode(
             "the folder of the videos, or run `cvqa extract` where they are."
         )
     return read_views(record.path, list(views.values()), options, rng=rng, reference=record.reference_path)
-
-
-def _stack_tokens(name: str, store: FeatureStore, key: str, records: Sequence[VideoRecord]) -> Tensor:
-    tokens = [store.read(key, record.video_id, record.path, record.reference_path) for record in records]
-    for record, one in zip(records, tokens, strict=True):
-        if one.shape != tokens[0].shape:
-            folder = store.path(key, record.video_id).parent
-            raise ValueError(
-                f"Features of branch `{name}` are {tuple(one.shape)} for {record.video_id!r} but "
-                f"{tuple(tokens[0].shape)} for {records[0].video_id!r}; remove '{folder}' and extract again."
-            )
-    return torch.stack(tokens)
 
 
 def _stack_view(key: str, views: Sequence[Tensor], records: Sequence[VideoRecord]) -> Tensor:

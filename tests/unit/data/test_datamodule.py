@@ -246,6 +246,11 @@ def test_without_a_trainer_there_is_nothing_to_ask() -> None:
         GroupDataModule(Source()).setup("fit")
 
 
+def listed(**scores: float) -> list[VideoRecord]:
+    """Return videos whose group is the first letter of their name."""
+    return [VideoRecord(name, "x", name[0], name[0], mos) for name, mos in scores.items()]
+
+
 @pytest.mark.parametrize(
     ("records", "split", "message"),
     [
@@ -258,6 +263,16 @@ def test_without_a_trainer_there_is_nothing_to_ask() -> None:
             [VideoRecord("a", None, "g", "a", 1.0), VideoRecord("b", None, "h", "b", 1.0)],
             Split(val=["a"]),
             "single video",
+        ),
+        (
+            listed(a1=2, a2=2, b1=1, b2=2),
+            Split(val=["b"]),
+            "None of the 1 train groups has 2 videos whose scores differ",
+        ),
+        (
+            listed(a1=1, a2=2, b1=1, b2=2),
+            Split(val=["b"]),
+            "None of the 1 val groups has 3 videos whose scores differ",
         ),
         ([VideoRecord(name, "x", "g", "a", 1.0) for name in "ab"], Split(val=0.0), "`split` leaves no video for 'val'"),
         ([VideoRecord("a", None, "g", "a", 1.0)] * 2, Split(), "'Listed': 'a' stands twice in group 'g'"),

@@ -163,6 +163,38 @@ def test_features_of_several_lengths_are_refused(store: FeatureStore) -> None:
         load_batch(RECORDS[:2], {"a": Demand(SMALL, "cached")}, store, OPTIONS)
 
 
+def test_bad_features_are_all_named_when_the_set_is_opened(decoder: Decoder, store: FeatureStore) -> None:
+    for i in (1, 2, 4, 5):
+        store.path("cached", f"v{i}").write_bytes(b"no features")
+    decoded = Demand(SMALL, None)
+    for demands in ({"a": Demand(SMALL, "cached")}, {"a": Demand(SMALL, "cached"), "b": decoded}):
+        with pytest.raises(
+            ValueError, match=r"Features of 4 of 6 videos cannot be used \('v1', 'v2', 'v4', \.\.\.\): '.*v1"
+        ):
+            VideoDataset(RECORDS, [[0], [1]], demands, store, OPTIONS)
+    assert decoder.calls == [], "before any decode"
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+def test_bad_features_are_left_out_on_request(decoder: Decoder, store: FeatureStore, decoded: bool) -> None:
+    store.path("cached", "v1").write_bytes(b"no features")
+    demands = {"a": Demand(SMALL, "cached")} | ({"b": Demand(SMALL, None)} if decoded else {})
+    items = [[0, 1, 2], [3, 4, 5], [1]]
+    tested = VideoDataset(RECORDS, items, demands, store, OPTIONS, skip_broken=True)
+    assert tested.broken_videos() == ["v1"]
+    assert [tested[item].video_id for item in range(3)] == [["v0", "v2"], ["v3", "v4", "v5"], []]
+    assert tested[0].features["a"][:, 0, 0].tolist() == [0.0, 2.0]
+    trained = VideoDataset(RECORDS, items[:2], demands, store, OPTIONS, seed=0, videos_per_item=2, skip_broken=True)
+    assert all(set(trained[epoch, 0].video_id) == {"v0", "v2"} for epoch in range(5))
+    alone = VideoDataset(RECORDS, [[1]], demands, store, OPTIONS, seed=0, skip_broken=True)
+    with pytest.raises(ValueError, match="No video of group 'g0' could be read"):
+        alone[0, 0]
+    for i in range(6):
+        store.path("cached", f"v{i}").write_bytes(b"no features")
+    with pytest.raises(ValueError, match="Features of 6 of 6 videos cannot be used"):
+        VideoDataset(RECORDS, items, demands, store, OPTIONS, skip_broken=True)
+
+
 def test_a_video_without_file_and_features_is_named() -> None:
     with pytest.raises(ValueError, match=r"'v' has no file, and the store lacks features of it for view"):
         load_batch([VideoRecord("v", None, "g", "r")], {"a": Demand(SMALL, "cached")}, None, OPTIONS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -97,6 +98,20 @@ class Batch:
             views={key: view[rows] for key, view in self.views.items()},
             features={name: tokens[rows] for name, tokens in self.features.items()},
         )
+
+    def singles(self) -> Iterator[Batch]:
+        """Yield each video as a batch of its own, in memory of its own.
+
+        A network rounds a video otherwise beside others, where kernels of other shapes run, and even at another place
+        in memory; evaluation takes videos so, and gives one the same bits in a table as alone.
+        """
+        for row in range(len(self)):
+            one = self.select(slice(row, row + 1))
+            yield replace(
+                one,
+                views={key: view.clone() for key, view in one.views.items()},
+                features={name: tokens.clone() for name, tokens in one.features.items()},
+            )
 
     def to(self, device: object, non_blocking: bool = False) -> Batch:
         """Return the batch with every tensor on `device`; Lightning calls this."""

@@ -50,13 +50,31 @@ class PredictionWriter(pl.Callback):
                 write_maps(self.maps, prediction)
 
     def on_predict_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        parts: list[list[Prediction]] = [self._rows]
-        if trainer.world_size > 1:
-            parts = [[] for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(parts, self._rows)
+        """Write what all ranks predicted.
+
+        Raises:
+            ValueError: If videos were left out as unreadable, on every rank, when the others are written.
+        """
+        rows = _of_all_ranks(trainer, self._rows)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        broken = sorted(set(_of_all_ranks(trainer, data.left_out("predict") if data is not None else [])))
         if trainer.is_global_zero:
-            rows = [row for part in parts for row in part]
             write_predictions(self.path, rows)
             seconds = trainer.world_size * (time.perf_counter() - self._start) / max(len(rows), 1)
             content = {"videos": len({row.video_id for row in rows}), "seconds_per_video": round(seconds, 4)}
             write_text(self.path.with_suffix(".json"), json.dumps(content) + "\n")
+        if broken:
+            names = ", ".join(repr(name) for name in broken)
+            raise ValueError(
+                f"{len(broken)} videos could not be read and have no row in '{self.path}': {names}; the rows of all "
+                "others are written, and the log says why these were left out."
+            )
+
+
+def _of_all_ranks(trainer: pl.Trainer, own: list[Any]) -> list[Any]:
+    """Return the entries of every rank's list, on every rank."""
+    parts: list[list[Any]] = [own]
+    if trainer.world_size > 1:
+        parts = [[] for _ in range(trainer.world_size)]
+        torch.distributed.all_gather_object(parts, own)
+    return [one for part in parts for one in part]

@@ -43,7 +43,8 @@ class GroupDataModule(pl.LightningDataModule):
         videos_per_group: At most so many videos in a training item, drawn or dealt anew in each epoch; null takes whole
             groups, also one of thousands of videos.
         groups_per_batch: Items in a training step.
-        videos_per_chunk: Videos at once in evaluation, when they are decoded; scores do not depend on it.
+        videos_per_chunk: Videos that are read at once in evaluation, when they are decoded. Each is scored by itself:
+            no bit of a score depends on it.
         num_workers: Decoding processes; 0 decodes in the main process.
         timeout: Seconds after which a stuck worker ends the run.
         skip_broken: Whether videos that are missing or cannot be read are left out and counted instead of ending the
@@ -211,8 +212,11 @@ class GroupDataModule(pl.LightningDataModule):
             persistent_workers=workers > 0,
         )
 
+    def left_out(self, side: str) -> list[str]:
+        """Return the videos of a side that this rank has left out so far, because they could not be read."""
+        return self.datasets[side].broken_videos() if side in self.datasets else []
+
     def teardown(self, stage: str) -> None:
         for side, dataset in self.datasets.items():
-            names = dataset.broken_videos()
-            if names:
+            if names := self.left_out(side):
                 log.warning("%s: %d of %d videos were left out: %s", side, len(names), len(dataset.records), names[:5])

@@ -13,6 +13,7 @@ from cvqa_models.branches.base import Branch
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.metrics.correlation import Floats
 from cvqa_models.metrics.ensemble import fit_weights
+from cvqa_models.models.finite import check_scores
 from cvqa_models.models.level_scorer import LevelScorer
 from cvqa_models.models.module import Recipe
 from cvqa_models.types import Batch
@@ -56,11 +57,12 @@ class Hive(LevelScorer):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the scores of both scorers."""
-        batch = self.evened(batch)
-        if not len(batch):
-            return
-        columns = [scores.tolist() for scores in self.scores(self.features(batch)).values()]
-        self._rows += zip(batch.video_id, batch.group_name, batch.mos.tolist(), *columns, strict=True)
+        for one in self.evened(batch).singles():
+            scores = self.scores(self.features(one)).values()
+            for score in scores:
+                check_scores(score, one)
+            coarse, fine = (score.item() for score in scores)
+            self._rows.append((one.video_id[0], one.group_name[0], one.mos.item(), coarse, fine))
 
     def on_validation_epoch_end(self) -> None:
         """Fit the weights on the videos of all ranks, then evaluate the average."""

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from cvqa_models.branches.base import Branch
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.metrics.accumulate import GroupAccumulator
+from cvqa_models.models.finite import check_gradients, check_scores, describe_loss
 from cvqa_models.models.schedule import Rates, WarmupCosine
 from cvqa_models.trust import portable
 from cvqa_models.types import Batch, Demand, Prediction
@@ -166,27 +167,55 @@ class QualityModule(pl.LightningModule, ABC):
         self.fit_inputs(dataset[item].to(self.device) for item in range(len(dataset)))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        total, count = self.training_loss(self._features_for_training(batch), batch)
+        """Return the loss of a batch.
+
+        Raises:
+            ValueError: If it is not finite, on this rank or another.
+        """
+        features = self._features_for_training(batch)
+        total, count = self.training_loss(features, batch)
         world = self.trainer.world_size
-        everywhere = count.to(total.device)
+        spoilt = ~torch.isfinite(total.detach())
+        everywhere = torch.stack([count.to(total), spoilt.to(total)])
         if world > 1:
-            everywhere = self.trainer.strategy.reduce(everywhere.float(), reduce_op="sum")
+            everywhere = self.trainer.strategy.reduce(everywhere, reduce_op="sum")
+        if everywhere[1] > 0:
+            self._stop_spoilt(features, batch, total, bool(spoilt))
         # DDP divides gradients by the number of ranks; ranks may hold different numbers of valid groups.
-        loss = world * total / torch.clamp(everywhere, min=1)
+        loss = world * total / torch.clamp(everywhere[0], min=1)
         # A rank's own mean: the number is for the progress bar, and a reduction here would only cost time.
         self.log("train/loss", total.detach() / max(int(count), 1), prog_bar=True, batch_size=1)
         return loss
 
+    @torch.no_grad()
+    def _stop_spoilt(self, features: dict[str, Tensor], batch: Batch, total: Tensor, own: bool) -> NoReturn:
+        step = self.trainer.global_step
+        if own:
+            raise ValueError(describe_loss(total, self.score(features), batch, step))
+        raise ValueError(f"The loss of step {step} is not finite on another rank, whose own message says where.")
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raise a ValueError if a gradient is not finite."""
+        # Scaled losses of half precision overflow on purpose, and their steps are passed over.
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
+            check_gradients(self.named_parameters(), self.trainer.global_step)
+
+    def _evaluate(self, batch: Batch) -> Tensor:
+        """Return the scores of a batch, (B,), each video by itself."""
+        scores = torch.cat([self(one) for one in batch.singles()])
+        check_scores(scores, batch)
+        return scores
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         if len(batch):  # empty where `skip_broken` left every video out
-            self._validation.update(batch.video_id, batch.group_name, batch.mos, self(batch))
+            self._validation.update(batch.video_id, batch.group_name, batch.mos, self._evaluate(batch))
 
     def on_validation_epoch_end(self) -> None:
         self._log_group_score("val", self._validation)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         if len(batch):  # empty where `skip_broken` left every video out
-            self._test.update(batch.video_id, batch.group_name, batch.mos, self(batch))
+            self._test.update(batch.video_id, batch.group_name, batch.mos, self._evaluate(batch))
 
     def on_test_epoch_end(self) -> None:
         self._log_group_score("test", self._test)
@@ -227,22 +256,24 @@ class QualityModule(pl.LightningModule, ABC):
             )
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
-        if not len(batch):
-            return []
-        features = self.features(batch)
-        scores = self.score(features).tolist()
-        details = {name: values.tolist() for name, values in self.details(features).items()}
-        maps = {name: values.float().cpu() for name, values in self.maps(features).items()}
-        return [
-            Prediction(
-                video_id,
-                group,
-                score,
-                details={name: values[row] for name, values in details.items()},
-                maps={name: values[row] for name, values in maps.items()},
-            )
-            for row, (video_id, group, score) in enumerate(zip(batch.video_id, batch.group_name, scores, strict=True))
-        ]
+        """Return the prediction of every video, each by itself: its bits depend on no other video.
+
+        Raises:
+            ValueError: If a score is not finite.
+        """
+        return [self._predict(one) for one in batch.singles()]
+
+    def _predict(self, one: Batch) -> Prediction:
+        features = self.features(one)
+        score = self.score(features)
+        check_scores(score, one)
+        return Prediction(
+            one.video_id[0],
+            one.group_name[0],
+            score.item(),
+            details={name: values.item() for name, values in self.details(features).items()},
+            maps={name: values[0].float().cpu() for name, values in self.maps(features).items()},
+        )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = list(self._parameter_groups())

@@ -304,6 +304,11 @@ def test_files_of_a_table_that_are_not_there(bench: Bench, told: Told, tmp_path:
     more = ["--data.skip_broken=true", "--data.videos_per_group=2", "--data.videos_per_chunk=1"]
     more += [f"--data.source.init_args.path={table}", "--data.split.val=[a]", f"--run={tmp_path / 'skipped'}"]
     assert cli.run_cli(bench.fit(*more)).trainer.callback_metrics["val/result"].isfinite()
+    said = told("predict", *bench.fit(*more, f"--ckpt_path={bench.checkpoint}")[1:], train=True)
+    assert "2 videos could not be read and have no row in" in said
+    assert "'clip_a_20', 'clip_a_50'" in said
+    written = (tmp_path / "skipped" / "predictions.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in written] == ["video_id", "clip_a_30", "clip_a_40"]
 
 
 @pytest.mark.parametrize("mos", ["nan", "inf", "", "good"])

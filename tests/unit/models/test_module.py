@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from cvqa_models.branches.base import Branch
 from cvqa_models.callbacks.checkpoints import checkpoints
 from cvqa_models.losses.grouped import GroupLoss
+from cvqa_models.models.finite import check_gradients, describe_loss
 from cvqa_models.models.module import Recipe
 from cvqa_models.models.multibranch import MultiBranch
 from cvqa_models.types import Batch
@@ -226,6 +227,77 @@ def test_a_piece_without_a_readable_video_is_passed_over() -> None:
     model.validation_step(empty, 0)
     model.test_step(empty, 0)
     assert model.predict_step(empty, 0) == []
+
+
+def test_a_video_has_the_same_bits_in_every_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model().eval()
+    batch = make_batch(28)
+    alone = [row.score for one in batch.singles() for row in model.predict_step(one, 0)]
+    assert len(set(alone)) == 28
+    for size in (4, 7, 28):
+        pieces = [batch.select(slice(start, start + size)) for start in range(0, 28, size)]
+        assert [row.score for piece in pieces for row in model.predict_step(piece, 0)] == alone
+        # Validation and test go by the same scores.
+        model._validation.reset()
+        for piece in pieces:
+            model.validation_step(piece, 0)
+        assert [row[3] for row in model._validation._rows] == alone
+
+
+def spoil(model: MultiBranch, monkeypatch: pytest.MonkeyPatch, value: float, row: int = 3) -> None:
+    """Let the score of one video of a batch be no finite number."""
+    honest = model.score
+
+    def score(features: dict[str, Tensor]) -> Tensor:
+        scores = honest(features)
+        place = torch.arange(len(scores)) == (row if len(scores) > 1 else 0)
+        return torch.where(place, value, scores)
+
+    monkeypatch.setattr(model, "score", score)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_group_and_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    spoil(model, monkeypatch, float("nan"))
+    with pytest.raises(
+        ValueError,
+        match=r"The loss of step 0 is nan in group 'g1', where 1 of its 12 videos.*; lower the",
+    ):
+        fit(model, tmp_path, enable_checkpointing=False, limit_val_batches=0)
+    with pytest.raises(ValueError, match=r"The loss of step 0 is not finite on another rank, whose own message"):
+        model._stop_spoilt({}, make_batch(), torch.tensor(0.0), own=False)
+    whole = describe_loss(torch.tensor(float("inf")), torch.zeros(12), make_batch(), 7)
+    assert whole.startswith("The loss of step 7 is inf in 2 groups (first: 'g0'), where its scores are finite; lower")
+
+
+def test_a_gradient_that_is_not_finite_stops_before_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    # The root of 0 is finite, its slope is not.
+    monkeypatch.setattr(
+        model, "training_loss", lambda features, batch: ((model.score(features) * 0).sqrt().sum(), torch.tensor(1))
+    )
+    with pytest.raises(ValueError, match=r"The gradient of `[a-z.0-9]+` is not finite at step 0; lower the learning"):
+        fit(model, tmp_path, enable_checkpointing=False, limit_val_batches=0)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_large_gradient_is_finite() -> None:
+    parameter = nn.Parameter(torch.zeros(4))
+    parameter.grad = torch.full((4,), 3e38)  # the sum of squares is not
+    check_gradients([("a", parameter), ("b", nn.Parameter(torch.zeros(1)))], 0)
+    check_gradients([("b", nn.Parameter(torch.zeros(1)))], 0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_score_that_is_not_finite_is_refused(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model().eval()
+    spoil(model, monkeypatch, value)
+    for step in (model.validation_step, model.test_step, model.predict_step):
+        with pytest.raises(ValueError, match=rf"The score of 'v0' is {value} \(.*: the model's weights hold"):
+            step(make_batch(), 0)
 
 
 @pytest.mark.parametrize("videos", [12, 36])

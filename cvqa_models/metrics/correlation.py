@@ -1,8 +1,8 @@
 """Pearson, Spearman and Kendall of one group, for many columns of scores at once.
 
-Ranks and pairs come from comparisons, which are exact in floating point: a perfect order gives exactly 1 where library
-routines give 1 - 1e-16, and ties share their rank. Squares are taken of values near 1, so that scores may be of any
-scale, 1e200 or 1e-200.
+Ranks and pairs come from signs of differences, which are exact in floating point: a perfect order gives exactly 1
+where library routines give 1 - 1e-16, and ties share their rank. Squares are taken of values near 1, so that scores may
+be of any scale, 1e200 or 1e-200.
 """
 
 from __future__ import annotations
@@ -66,11 +66,9 @@ def _signs(mos: Floats, scores: Floats) -> Iterator[tuple[slice, Floats, Floats]
 
 
 def compared(one: Floats, other: Floats) -> Floats:
-    """Return 1 where `one` is larger, -1 where it is smaller and 0 where they are equal, broadcast.
-
-    A difference would overflow between large values.
-    """
-    sign: Floats = np.subtract(one > other, one < other, dtype=np.float64)
+    """Return 1 where `one` is larger, -1 where it is smaller and 0 where they are equal, broadcast."""
+    with np.errstate(over="ignore"):  # between large values a difference is infinite, and its sign right
+        sign: Floats = np.sign(one - other)
     return sign
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.encoders import BITRATE, Knob, check_present
-from cvqa_models.build.files import clear_scratch, scratch, write_json
+from cvqa_models.build.files import keep, read_card, scratch, write_json
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.ladder import LadderJob
 from cvqa_models.build.search import nearest, search
@@ -88,9 +87,9 @@ def encode_ladder(job: LadderJob, root: Path) -> LadderResult:
 def load(root: Path, video_id: str) -> Encode | None:
     """Return the finished encode of that name under `root`, or None."""
     path, card = root / "videos" / FILE_NAME.format(video_id=video_id), root / "encodes" / f"{video_id}.json"
-    if not (path.is_file() and card.is_file()):
+    content = read_card(card)
+    if content is None or not path.is_file():
         return None
-    content = json.loads(card.read_text())
     tries = tuple((value, kbps) for value, kbps in content.pop("tries"))
     names = {one.name for one in dataclasses.fields(Encode)}
     return Encode(path=path, tries=tries, **{key: value for key, value in content.items() if key in names})
@@ -100,7 +99,6 @@ def encode_all(
     jobs: Sequence[LadderJob], root: Path, workers: int | None = None
 ) -> tuple[list[Encode], dict[str, str]]:
     """Return the encodes of all jobs in their order, and each failure's message by video_id."""
-    clear_scratch(root / "videos")
     ladders, failures = run_jobs({job.name: partial(encode_ladder, job, root) for job in jobs}, "Encoding", workers)
     for ladder in ladders.values():
         failures |= ladder.failures
@@ -123,7 +121,7 @@ def _encode_rung(job: LadderJob, rung: float, root: Path, tries: Mapping[float, 
     with scratch(root / "videos") as folder:
         take = _at_crf(job, rung, folder) if job.quantity == "crf" else _at_rate(job, rung, folder, tries)
         encode = _card(job, rung, root, take, time.perf_counter() - start)
-        take.path.rename(encode.path)
+        keep(take.path, encode.path)
     content = {key: entry for key, entry in dataclasses.asdict(encode).items() if key != "path"}
     content |= {"options": job.encoder.arguments(job.speed, take.knob, take.value), "ffmpeg": ffmpeg.version()}
     write_json(root / "encodes" / f"{encode.video_id}.json", content)
@@ -227,5 +225,5 @@ def lossless_copy(encode: Encode, root: Path) -> Path:
         ffmpeg.write(["-i", encode.path, "-map", "0:v:0", *options], copy)
         if ffmpeg.frame_hash(copy) != ffmpeg.frame_hash(encode.path):
             raise ValueError(f"The lossless copy of '{encode.path.name}' differs from it; report the FFmpeg version.")
-        copy.rename(target)
+        keep(copy, target)
     return target

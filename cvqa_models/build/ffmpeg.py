@@ -6,9 +6,11 @@ import contextlib
 import functools
 import os
 import re
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -79,7 +81,7 @@ def run(arguments: Sequence[str | Path]) -> str:
     Raises:
         ValueError: With FFmpeg's own message if it fails.
     """
-    return _checked(["-v", "level+error", "-nostats", *map(str, arguments)]).stdout.decode(errors="replace")
+    return _checked(["-v", "level+error", "-nostats", *arguments]).stdout.decode(errors="replace")
 
 
 def write(arguments: Sequence[str | Path], target: Path, frames: Iterable[bytes] = ()) -> list[int]:
@@ -94,8 +96,8 @@ def write(arguments: Sequence[str | Path], target: Path, frames: Iterable[bytes]
         ValueError: With FFmpeg's own message if it fails, or if no frame was written.
     """
     sizes = target.with_suffix(".sizes")
-    log = ["-stats_mux_pre:v", str(sizes), "-stats_mux_pre_fmt:v", "{size}"]
-    _checked(["-v", "level+error", "-nostats", *map(str, arguments), *log, str(target)], frames)
+    log: list[str | Path] = ["-stats_mux_pre:v", sizes, "-stats_mux_pre_fmt:v", "{size}"]
+    _checked(["-v", "level+error", "-nostats", *arguments, *log, target], frames)
     packets = [int(line) for line in sizes.read_text().split()]
     sizes.unlink()
     if not packets:
@@ -109,9 +111,7 @@ def decode_counts(arguments: Sequence[str | Path], folder: Path) -> list[int]:
     Raises:
         ValueError: With FFmpeg's own message if it fails, or if a frame was damaged.
     """
-    log = _checked(["-v", "level+verbose", "-nostats", *map(str, arguments)], folder=folder).stderr.decode(
-        errors="replace"
-    )
+    log = _checked(["-v", "level+verbose", "-nostats", *arguments], folder=folder).stderr.decode(errors="replace")
     counts = [(int(frames), int(errors)) for frames, errors in _COUNT.findall(log)]
     if any(errors for _, errors in counts):
         raise ValueError(f"{sum(errors for _, errors in counts)} frames could not be decoded; make the file again.")
@@ -132,7 +132,7 @@ def inspect(path: Path) -> VideoFacts:
     """
     if not path.is_file():
         raise FileNotFoundError(f"The video '{path}' does not exist; check the path.")
-    showinfo = ["-i", str(path), "-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
+    showinfo: list[str | Path] = ["-i", path, "-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
     try:
         done = _checked(["-v", "level+info", "-nostats", *showinfo, "-f", "null", "-"])
     except ValueError as error:
@@ -154,9 +154,14 @@ def inspect(path: Path) -> VideoFacts:
 
 
 def _checked(
-    arguments: Sequence[str], frames: Iterable[bytes] = (), folder: Path | None = None
+    arguments: Sequence[str | Path], frames: Iterable[bytes] = (), folder: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    done = _invoke([executable(), "-hide_banner", *([] if frames else ["-nostdin"]), "-y", *arguments], frames, folder)
+    # In full a name cannot be read as an option or as the address of a protocol, as `-x.mp4` and `clip:12.mp4` are.
+    words = [str(word.absolute()) if isinstance(word, Path) else word for word in arguments]
+    done = _invoke([executable(), "-hide_banner", *([] if frames else ["-nostdin"]), "-y", *words], frames, folder)
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise ValueError(f"FFmpeg was ended by {name}, as when memory runs out; try again with fewer workers.")
     if done.returncode:
         message = _message(done.stderr.decode(errors="replace"))
         raise ValueError(message or f"FFmpeg ended with code {done.returncode} and without a message")
@@ -170,19 +175,50 @@ def _invoke(
     # a full pipe cannot stop the program while it is being fed.
     environment = {**os.environ, "SVT_LOG": "1"}
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        with (
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, cwd=folder
-            ) as process,
-            contextlib.suppress(BrokenPipeError),
-        ):  # a program that dies early says why on stderr
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment, cwd=folder
+        )
+        with process, _listed(process):
             assert process.stdin
-            for frame in frames:
-                process.stdin.write(frame)
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # a program that dies early says why on stderr
+                for frame in frames:
+                    process.stdin.write(frame)
+                process.stdin.close()
+            process.wait()
         stdout.seek(0)
         stderr.seek(0)
         return subprocess.CompletedProcess(command, process.returncode, stdout.read(), stderr.read())
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()
+
+
+@contextlib.contextmanager
+def ended() -> Iterator[None]:
+    """End every program that runs, and any that is started meanwhile, so that the threads which wait for them end."""
+    _ending.set()
+    try:
+        for process in list(_running):
+            process.kill()
+        yield
+    finally:
+        _ending.clear()
+
+
+@contextlib.contextmanager
+def _listed(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let `ended` know of a program, and end it if this thread is stopped while it waits."""
+    _running.add(process)
+    try:
+        if _ending.is_set():
+            process.kill()
+        yield
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        _running.discard(process)
 
 
 def _message(log: str) -> str:

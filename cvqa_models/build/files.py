@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, whatever moment the power fails."""
+"""Files of a build: whole or absent, whatever moment the power fails, and of one builder at a time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from cvqa_models.csv_table import frame_text
-from cvqa_models.data.atomic import write_text
+from cvqa_models.data.atomic import install, write_text
 
 
 @contextlib.contextmanager
@@ -24,16 +26,65 @@ def scratch(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        partial = tempfile.TemporaryDirectory(prefix=".partial-", dir=folder, ignore_cleanup_errors=True)
     except OSError as error:
-        raise ValueError(f"'{folder}' cannot be made ({error.strerror}); choose another folder.") from error
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
-        yield Path(partial)
+        raise ValueError(
+            f"'{folder}' cannot be written ({error.strerror}); free space or choose another folder."
+        ) from error
+    with partial as name:
+        yield Path(name)
 
 
-def clear_scratch(folder: Path) -> None:
-    """Remove what killed runs left in `folder`."""
-    for partial in folder.glob(".partial-*"):
-        shutil.rmtree(partial, ignore_errors=True)
+@contextlib.contextmanager
+def building(root: Path) -> Iterator[None]:
+    """Be the one builder of a folder until the block ends, or this process does, however it ends.
+
+    What killed builders left in it is removed first: the system gives a lock back when its owner dies, so nobody
+    writes there any more.
+
+    Raises:
+        ValueError: If another process is building there, or the folder cannot be written.
+    """
+    lock = FileLock(root / ".build.lock")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"Another process is building in '{root}'; wait until it has ended, or choose another folder."
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"'{root}' cannot be written ({error.strerror}); free space or choose another folder."
+        ) from error
+    try:
+        for partial in (*root.glob(".partial-*"), *root.glob("*/.partial-*")):
+            shutil.rmtree(partial, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+def keep(part: Path, target: Path) -> None:
+    """Move a finished file from a scratch folder to its place.
+
+    Raises:
+        ValueError: If the disk refuses.
+    """
+    try:
+        install(part, target)
+    except OSError as error:
+        raise ValueError(
+            f"'{target}' cannot be written ({error.strerror}); free space or choose another folder."
+        ) from error
+
+
+def read_card(path: Path) -> Any:
+    """Return the content of a card, or None if there is none, or no whole one, so that its work is done again."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def write_json(path: Path, content: object) -> None:
@@ -53,7 +104,7 @@ def remember(root: Path, settings: dict[str, object]) -> None:
         ValueError: If the folder was built with other settings.
     """
     card = root / "build.json"
-    if card.is_file() and (old := json.loads(card.read_text())) != settings:
+    if (old := read_card(card)) is not None and old != settings:
         changed = [f"{key}={old.get(key)!r}" for key in settings if old.get(key) != settings[key]]
         raise ValueError(
             f"'{root}' was built with {', '.join(changed) or 'other settings'}; use these settings or another folder."

@@ -10,6 +10,9 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cvqa_models.build import ffmpeg
+from cvqa_models.mistakes import sentence
+
 Result = TypeVar("Result")
 
 
@@ -24,7 +27,8 @@ def run_jobs(
         workers: Jobs at a time; None for one per processor.
 
     Returns:
-        Results by name, and for each job that raised ValueError or FileNotFoundError its message by name.
+        Results by name, and for each job that raised a ValueError or an OSError its message by name. Where the caller
+        is stopped, by a signal for example, the programs that jobs wait for are ended first.
     """
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
@@ -40,11 +44,12 @@ def run_jobs(
                 name = futures[future]
                 try:
                     results[name] = future.result()
-                except (ValueError, FileNotFoundError) as error:
-                    failures[name] = str(error)
+                except (ValueError, OSError) as error:
+                    failures[name] = sentence(error)
                 progress.advance(task)
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            with ffmpeg.ended():
+                pool.shutdown(wait=True, cancel_futures=True)
             raise
     return {name: results[name] for name in jobs if name in results}, {
         name: failures[name] for name in jobs if name in failures

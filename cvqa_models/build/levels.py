@@ -7,7 +7,6 @@ damage which the source brought along does not count.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -19,7 +18,7 @@ import pandas as pd
 from cvqa_models.build import ffmpeg, pseudo_labels
 from cvqa_models.build.camera import Camera, random_camera
 from cvqa_models.build.encoders import Encoder, find_encoder
-from cvqa_models.build.files import clear_scratch, remember, scratch, write_json
+from cvqa_models.build.files import building, keep, read_card, remember, scratch, write_json
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.overlays import captioned, drawing, sparkling
 from cvqa_models.build.references import BT709, LOSSLESS, Reference, load, write_reference
@@ -108,16 +107,16 @@ def build_levels(
         ValueError: If it holds no picture, `root` was built with other settings, or nothing could be built.
     """
     pictures = _pictures(photographs)
-    remember(root, {"photographs": sorted(pictures), "seed": seed})
-    for folder in ("videos", "references", "proxies"):
-        clear_scratch(root / folder)
-    takes = [plan(number, seed, pictures, root) for number in range(references)]
-    rows, failures = run_jobs({one.scene.name: partial(_make, one, root) for one in takes}, "Making scenes", workers)
-    if not rows:
-        raise ValueError("No scene could be made: " + "; ".join(list(failures.values())[:3]))
-    manifest = root / "manifest.csv"
-    table = pd.DataFrame([row for one in rows.values() for row in one])
-    write_manifest(manifest, table.assign(weight=balanced(table["codec"], table["mos"].to_numpy())))
+    with building(root):
+        remember(root, {"photographs": sorted(pictures), "seed": seed})
+        takes = {one.scene.name: one for one in (plan(number, seed, pictures, root) for number in range(references))}
+        jobs = {name: partial(_make, one, root) for name, one in takes.items()}
+        rows, failures = run_jobs(jobs, "Making scenes", workers)
+        if not rows:
+            raise ValueError("No scene could be made: " + "; ".join(list(failures.values())[:3]))
+        manifest = root / "manifest.csv"
+        table = pd.DataFrame([row for one in rows.values() for row in one])
+        write_manifest(manifest, table.assign(weight=balanced(table["codec"], table["mos"].to_numpy())))
     return manifest, failures
 
 
@@ -228,8 +227,8 @@ def _reduced(rungs: Sequence[Rung], rng: np.random.Generator) -> tuple[Rung, ...
 def _make(take: Take, root: Path) -> list[dict[str, object]]:
     """Return the rows of a scene: its encodes and the source itself, made unless they have been made before."""
     name, card = take.scene.name, root / "scenes" / f"{take.scene.name}.json"
-    if card.is_file():
-        kept: list[dict[str, object]] = json.loads(card.read_text())
+    kept: list[dict[str, object]] | None = read_card(card)
+    if kept is not None:
         return kept
     reference = load(root / "references", name) or _film(take, root)
     source = {"codec": "", "preset": "", "path": reference.path}
@@ -238,6 +237,8 @@ def _make(take: Take, root: Path) -> list[dict[str, object]]:
     for video_id, facts in videos.items():
         path = Path(str(facts["path"]))
         values = pseudo_labels.measure(path, reference.path, root / "proxies" / f"{video_id}.json", BESIDE, every=2)
+        if lacking := {"vmaf", *BESIDE} - set(values):
+            raise ValueError(f"'{path.name}' has no {', '.join(sorted(lacking))}; its picture may be too small.")
         row = {**facts, "video_id": video_id, "path": str(path.relative_to(root)), "mos": round(values["vmaf"], 3)}
         row |= {measure: round(values[measure], 4) for measure in BESIDE}
         rows.append(row | {"reference": take.reference, "group": name})
@@ -270,8 +271,8 @@ def _film(take: Take, root: Path) -> Reference:
         options = encoder.arguments(camera.speed, encoder.crf, camera.crf)
         ffmpeg.write([*raw, "-vf", developed, *options], path, pictures)
         after = ",".join([back, *camera.after])
-        arguments = ["-r", str(take.fps), "-i", str(path), "-vf", after]
-        return write_reference(take.scene.name, root / "references", Fraction(take.fps), arguments)
+        sent: list[str | Path] = ["-r", str(take.fps), "-i", path, "-vf", after]
+        return write_reference(take.scene.name, root / "references", Fraction(take.fps), sent)
 
 
 def _draw_picture(photograph: str, root: Path) -> None:
@@ -284,7 +285,7 @@ def _draw_picture(photograph: str, root: Path) -> None:
     kind, number = path.stem.split("-")
     with scratch(path.parent) as folder:
         Image.fromarray(drawing(kind, 1200, np.random.default_rng(int(number)))).save(folder / path.name)
-        (folder / path.name).replace(path)
+        keep(folder / path.name, path)
 
 
 def _encoded(rung: Rung, reference: Reference, root: Path) -> dict[str, object]:

@@ -12,7 +12,7 @@ import pandas as pd
 from cvqa_models.build import ffmpeg, pseudo_labels
 from cvqa_models.build.encode import Encode, encode_all
 from cvqa_models.build.encoders import find_encoder
-from cvqa_models.build.files import remember, scratch, write_csv
+from cvqa_models.build.files import building, remember, scratch, write_csv
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.ladder import LadderJob
 from cvqa_models.build.references import Reference, prepare_clip, shoot_scene
@@ -92,7 +92,14 @@ def build_mini(
     if width % 2 or height % 2 or min(width, height) < 64:
         raise ValueError(f"The size {width}x{height} must be even and at least 64x64.")
     clips = index_videos(references) if references else {}
-    remember(root, {"references": str(references), "size": [width, height], "seconds": seconds, "seed": seed})
+    with building(root):
+        remember(root, {"references": str(references), "size": [width, height], "seconds": seconds, "seed": seed})
+        return _build(root, clips, workers, width, height, seconds, seed)
+
+
+def _build(
+    root: Path, clips: Mapping[str, Path], workers: int | None, width: int, height: int, seconds: float, seed: int
+) -> Built:
     folder = root / "references"
     if clips:
         shots = {
@@ -108,7 +115,8 @@ def build_mini(
     pairs = {one.video_id: (one.path, sources[one.sequence].path) for one in encodes}
     values, unmeasured = pseudo_labels.measure_all(pairs, root / "proxies", workers=workers)
     failures = {**failures, **broken, **unmeasured}
-    return _write_tables(root, [one for one in encodes if one.video_id in values], values, failures, sources, seed)
+    scored = [one for one in encodes if "vmaf" in values.get(one.video_id, {})]
+    return _write_tables(root, scored, values, failures, sources, seed)
 
 
 def _encode(sources: Sequence[Reference], root: Path, workers: int | None) -> tuple[list[Encode], dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.bradley_terry import fit_table
-from cvqa_models.build.files import clear_scratch, scratch, write_json
+from cvqa_models.build.files import read_card, scratch, write_json
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.votes import simulate_votes
 from cvqa_models.data.feature_store import file_name
@@ -42,16 +41,18 @@ def measure(
         every: Measure each n-th frame only.
 
     Returns:
-        Column -> mean over frames: `vmaf` in [0, 100], `psnr` of luma in dB, `ssim` and `ms_ssim` in [0, 1].
+        Column -> mean over frames: `vmaf` in [0, 100], `psnr` of luma in dB, `ssim` and `ms_ssim` in [0, 1]. Measures
+        for which the picture is too small are left out: libvmaf says nothing of them, and FFmpeg ends as if all went
+        well.
 
     Raises:
-        ValueError: If the frame counts differ, or a file cannot be decoded.
+        ValueError: If the frame counts differ, a file cannot be decoded, or nothing can be measured.
     """
     measured = {"every": every, "video": _stamp(video), "reference": _stamp(reference)}
-    if card.is_file():
-        kept = json.loads(card.read_text())
-        if set(kept) >= {"vmaf", *features} and {name: kept.get(name) for name in measured} == measured:
-            return {name: kept[name] for name in ("vmaf", *features)}
+    columns = ("vmaf", *features)
+    kept = read_card(card)
+    if kept is not None and set(kept) >= {*columns} and {name: kept.get(name) for name in measured} == measured:
+        return {name: kept[name] for name in columns if kept[name] is not None}
     with scratch(card.parent) as folder:
         wanted = "|".join(f"name={FEATURES[name][0]}" for name in features)
         # A plain name, written in the current folder: a path may hold signs that filter options would need escaped.
@@ -59,16 +60,17 @@ def measure(
         vmaf += f":feature={wanted}" if wanted else ""
         by_index = "settb=1/25,setpts=N,format=yuv420p"
         graph = f"[0:v]{by_index}[video];[1:v]{by_index}[source];[video][source]{vmaf}"
-        counts = ffmpeg.decode_counts(
-            ["-i", video.resolve(), "-i", reference.resolve(), "-lavfi", graph, "-f", "null", "-"], folder
-        )
+        counts = ffmpeg.decode_counts(["-i", video, "-i", reference, "-lavfi", graph, "-f", "null", "-"], folder)
         if len(counts) != 2 or counts[0] != counts[1]:
             raise ValueError(
                 f"'{video.name}' and its reference '{reference.name}' have {counts} frames; they must be equal."
             )
-        pooled = json.loads((folder / "vmaf.json").read_text())["pooled_metrics"]
-    values = {"vmaf": pooled["vmaf"]["mean"]} | {name: pooled[FEATURES[name][1]]["mean"] for name in features}
-    write_json(card, values | measured)
+        pooled = (read_card(folder / "vmaf.json") or {}).get("pooled_metrics", {})
+    names = {"vmaf": "vmaf"} | {name: FEATURES[name][1] for name in features}
+    values = {column: pooled[name]["mean"] for column, name in names.items() if name in pooled}
+    if not values:
+        raise ValueError(f"'{video.name}' cannot be measured; its picture may be too small for VMAF.")
+    write_json(card, dict.fromkeys(columns) | values | measured)
     return values
 
 
@@ -90,6 +92,8 @@ def measure_all(
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Return the measures of videos by name, and each failure's message by name.
 
+    A video of which some measures could not be taken is in both.
+
     Args:
         pairs: Name -> (video, reference).
         cards: Folder that keeps the values.
@@ -97,12 +101,15 @@ def measure_all(
         every: As in `measure`.
         workers: Videos at a time; None for one per processor.
     """
-    clear_scratch(cards)
     jobs = {
         name: partial(measure, video, reference, cards / f"{file_name(name)}.json", features, every)
         for name, (video, reference) in pairs.items()
     }
-    return run_jobs(jobs, "Measuring VMAF", workers)
+    values, failures = run_jobs(jobs, "Measuring VMAF", workers)
+    for name, taken in values.items():
+        if lacking := [column for column in ("vmaf", *features) if column not in taken]:
+            failures[name] = f"{', '.join(lacking)} could not be measured; the picture may be too small for it."
+    return values, failures
 
 
 def bradley_terry_labels(

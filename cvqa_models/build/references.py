@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import statistics
 from collections.abc import Iterable, Sequence
@@ -12,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from cvqa_models.build import ffmpeg
-from cvqa_models.build.files import scratch, write_json
+from cvqa_models.build.files import keep, read_card, scratch, write_json
 from cvqa_models.build.scenes import Scene, render
 
 _HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
@@ -56,17 +55,16 @@ class Reference:
         return float(self.frames / self.fps)
 
     @property
-    def inputs(self) -> list[str]:
+    def inputs(self) -> list[str | Path]:
         """FFmpeg options that open the reference with exact times: frame k at k / fps."""
-        return ["-r", str(self.fps), "-i", str(self.path)]
+        return ["-r", str(self.fps), "-i", self.path]
 
 
 def load(folder: Path, name: str) -> Reference | None:
     """Return the prepared reference of that name, or None if it has not been prepared."""
-    path, card = folder / f"{name}.mkv", folder / f"{name}.json"
-    if not (path.is_file() and card.is_file()):
+    path, facts = folder / f"{name}.mkv", read_card(folder / f"{name}.json")
+    if facts is None or not path.is_file():
         return None
-    facts = json.loads(card.read_text())
     return Reference(name, path, facts["width"], facts["height"], Fraction(facts["fps"]), facts["frames"])
 
 
@@ -114,7 +112,7 @@ def prepare_clip(source: Path, folder: Path, *, width: int | None = None, second
     if width:
         filters.append(f"scale={width}:-2:flags=bicubic+accurate_rnd+full_chroma_int")
     length = ["-t", str(seconds)] if seconds else []
-    arguments = ["-i", str(source), "-map", "0:v:0", "-vf", ",".join(filters), *length]
+    arguments: list[str | Path] = ["-i", source, "-map", "0:v:0", "-vf", ",".join(filters), *length]
     return write_reference(source.stem, folder, fps, arguments)
 
 
@@ -153,7 +151,7 @@ def write_reference(
         packets = ffmpeg.write([*arguments, "-r", str(fps), *LOSSLESS], target, frames)
         facts = ffmpeg.inspect(target)
         reference = Reference(name, folder / target.name, facts.width, facts.height, fps, len(packets))
-        target.rename(reference.path)
+        keep(target, reference.path)
     card = {key: str(value) if key == "fps" else value for key, value in dataclasses.asdict(reference).items()}
     write_json(folder / f"{name}.json", {key: value for key, value in card.items() if key != "path"})
     return reference

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,6 @@ import pandas as pd
 from scipy.cluster.vq import kmeans2
 
 from cvqa_models.build import ffmpeg
-from cvqa_models.build.files import clear_scratch, scratch
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.csv_table import read_csv
 from cvqa_models.data.atomic import write_bytes
@@ -25,7 +25,7 @@ _PROBE = ["-c:v", "libx264", "-preset", "veryfast", "-qp", "24", "-bf", "0", "-g
 _PROBE += ["-pix_fmt", "yuv420p", "-threads", "1", "-bsf:v", "filter_units=remove_types=6"]
 
 
-def complexity(video: Path, folder: Path) -> tuple[float, float]:
+def complexity(video: Path) -> tuple[float, float]:
     """Return a clip's spatial and temporal complexity.
 
     Spatial is the mean size of x264's I frames over that of an uncompressed frame; temporal is the mean size of its P
@@ -33,7 +33,6 @@ def complexity(video: Path, folder: Path) -> tuple[float, float]:
 
     Args:
         video: Clip.
-        folder: Where the trial encode may lie for a moment.
 
     Raises:
         FileNotFoundError: If the clip does not exist.
@@ -43,20 +42,17 @@ def complexity(video: Path, folder: Path) -> tuple[float, float]:
     if len(facts.times) < 2:
         raise ValueError(f"'{video}' has one frame; motion needs two or more.")
     crop = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2"]
-    with scratch(folder) as partial_folder:
-        packets = ffmpeg.write(["-i", video, "-map", "0:v:0", *crop, *_PROBE], partial_folder / "probe.mp4")
+    with tempfile.TemporaryDirectory(prefix="cvqa-", ignore_cleanup_errors=True) as folder:
+        packets = ffmpeg.write(["-i", video, "-map", "0:v:0", *crop, *_PROBE], Path(folder) / "probe.mp4")
     sizes = np.array(packets, dtype=float)
     is_key = np.arange(len(sizes)) % _GOP == 0
     intra, inter = sizes[is_key].mean(), sizes[~is_key].mean()
     return float(intra / (facts.width * facts.height * 1.5)), float(inter / intra)
 
 
-def measure_complexity(
-    videos: Mapping[str, Path], folder: Path, workers: int | None = None
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def measure_complexity(videos: Mapping[str, Path], workers: int | None = None) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return a table `video_id`, `path`, `spatial`, `temporal`, and each unreadable clip's message by name."""
-    clear_scratch(folder)
-    jobs = {name: partial(complexity, path, folder) for name, path in videos.items()}
+    jobs = {name: partial(complexity, path) for name, path in videos.items()}
     values, failures = run_jobs(jobs, "Measuring complexity", workers)
     rows = [(name, str(videos[name]), *value) for name, value in values.items()]
     return pd.DataFrame(rows, columns=["video_id", "path", "spatial", "temporal"]), failures

@@ -18,7 +18,7 @@ from cvqa_models.build import ladder as ladders
 from cvqa_models.build import pseudo_labels, tables
 from cvqa_models.build.encode import Encode, encode_all, lossless_copy
 from cvqa_models.build.encoders import find_encoder
-from cvqa_models.build.files import clear_scratch, remember, write_csv, write_json
+from cvqa_models.build.files import building, read_card, remember, write_csv, write_json
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.levels import build_levels
 from cvqa_models.build.mini import build_mini
@@ -119,7 +119,7 @@ def select(
         workers: Clips at a time; one per processor by default.
         json: File for the result: chosen clips and failures.
     """
-    table, failures = measure_complexity(index_videos(videos), out.parent, workers)
+    table, failures = measure_complexity(index_videos(videos), workers)
     if table.empty:
         raise ValueError("No clip could be read: " + "; ".join(failures.values()))
     table = choose(table, clusters, candidates, seed)
@@ -158,29 +158,12 @@ def encode(
     """
     steps = ladders.read(ladder)
     clips = chosen_clips(references) if references.is_file() else index_videos(references)
-    remember(root, {"references": str(references), "seconds": seconds, **ladders.as_settings(steps)})
-    folder = root / "references"
-    expected, failures = run_jobs(
-        {name: partial(expect_clip, path, folder, seconds=seconds) for name, path in clips.items()},
-        "Reading references",
-        workers,
-    )
-    _check_disk(ladders.disk_estimate(list(expected.values()), steps, lossless), root)
-    shots = {name: partial(prepare_clip, clips[name], folder, seconds=seconds) for name in expected}
-    sources, unusable = run_jobs(shots, "Preparing references", workers)
-    failures |= unusable
-    if not sources:
-        raise ValueError("No reference could be used: " + "; ".join(failures.values()))
-    speeds, mute = _speeds(steps, next(iter(sources.values())), root)
-    failures |= mute
-    jobs = ladders.plan(list(sources.values()), steps, speeds)
-    encodes, broken = encode_all(jobs, root, workers)
-    failures |= broken
-    if lossless:
-        clear_scratch(root / "lossless")
-        copies = {one.video_id: partial(lossless_copy, one, root) for one in encodes}
-        failures |= run_jobs(copies, "Checking lossless copies", workers)[1]
-    return _finish_encode(encodes, sources, root, failures, json)
+    settings = {"references": str(references), "seconds": seconds, **ladders.as_settings(steps)}
+    with building(root):
+        remember(root, settings)
+        sources, failures = _sources(clips, steps, root, seconds, lossless, workers)
+        encodes, broken = _encodes(steps, list(sources.values()), root, lossless, workers)
+        return _finish_encode(encodes, sources, root, failures | broken, json)
 
 
 def proxies(
@@ -217,13 +200,51 @@ def proxies(
         )
     pairs = {one.video_id: (Path(str(one.path)), Path(str(one.reference_path))) for one in records}
     cards = out.with_suffix("")
-    values, failures = pseudo_labels.measure_all(pairs, cards, wanted, every=every, workers=workers)
+    with building(cards):
+        values, failures = pseudo_labels.measure_all(pairs, cards, wanted, every=every, workers=workers)
     if not values:
         raise ValueError("No video could be measured: " + "; ".join(list(failures.values())[:3]))
     table = pd.DataFrame([{"video_id": name, **row} for name, row in values.items()])
-    write_csv(out, table[["video_id", "vmaf", *wanted]])
+    write_csv(out, table.reindex(columns=["video_id", "vmaf", *wanted]))
     Console().print(f"{len(values)} of {len(records)} videos measured: {out}", highlight=False, soft_wrap=True)
     return _finish(failures, {"videos": len(values)}, json)
+
+
+def _sources(
+    clips: Mapping[str, Path],
+    steps: ladders.Ladder,
+    root: Path,
+    seconds: float | None,
+    lossless: bool,
+    workers: int | None,
+) -> tuple[dict[str, Reference], dict[str, str]]:
+    """Return the prepared references of the clips that can be used, and what is wrong with the others."""
+    folder = root / "references"
+    expected, failures = run_jobs(
+        {name: partial(expect_clip, path, folder, seconds=seconds) for name, path in clips.items()},
+        "Reading references",
+        workers,
+    )
+    _check_disk(ladders.disk_estimate(list(expected.values()), steps, lossless), root)
+    shots = {name: partial(prepare_clip, clips[name], folder, seconds=seconds) for name in expected}
+    sources, unusable = run_jobs(shots, "Preparing references", workers)
+    failures |= unusable
+    if not sources:
+        raise ValueError("No reference could be used: " + "; ".join(failures.values()))
+    return sources, failures
+
+
+def _encodes(
+    steps: ladders.Ladder, sources: Sequence[Reference], root: Path, lossless: bool, workers: int | None
+) -> tuple[list[Encode], dict[str, str]]:
+    """Return the encodes of a ladder, with lossless copies if wanted, and what failed."""
+    speeds, failures = _speeds(steps, sources[0], root)
+    encodes, broken = encode_all(ladders.plan(sources, steps, speeds), root, workers)
+    failures |= broken
+    if lossless:
+        copies = {one.video_id: partial(lossless_copy, one, root) for one in encodes}
+        failures |= run_jobs(copies, "Checking lossless copies", workers)[1]
+    return encodes, failures
 
 
 def _speeds(steps: ladders.Ladder, probe: Reference, root: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
@@ -232,7 +253,7 @@ def _speeds(steps: ladders.Ladder, probe: Reference, root: Path) -> tuple[dict[s
     They are measured once per root, so that a resumed run keeps them.
     """
     card = root / "speeds.json"
-    speeds: dict[str, dict[str, str]] = json_format.loads(card.read_text()) if card.is_file() else {}
+    speeds: dict[str, dict[str, str]] = read_card(card) or {}
     failures: dict[str, str] = {}
     for name in steps.encoders:
         if name not in speeds:

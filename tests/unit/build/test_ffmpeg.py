@@ -1,14 +1,21 @@
+import contextlib
+import errno
 import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from cvqa_models.build import ffmpeg
-from cvqa_models.build.files import clear_scratch, remember, scratch
+from cvqa_models.build import ffmpeg, pseudo_labels
+from cvqa_models.build.files import building, keep, read_card, remember, scratch
 from cvqa_models.build.jobs import run_jobs
 from cvqa_models.build.references import Reference
+
+ENDLESS = ["-re", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=25", "-f", "null", "-"]
 
 
 def test_the_program_has_every_encoder_of_the_standards() -> None:
@@ -108,16 +115,109 @@ def test_a_job_that_breaks_otherwise_stops_all() -> None:
         run_jobs({"a": bug}, "Testing")
 
 
-def test_scratch_folders_vanish_and_leftovers_are_cleared(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["clip:12", "-dash", "50% of %d", "a'b", "a\\b", "a,b;c", "[0:v]", "file:x", "a b"])
+def test_any_name_reaches_the_program_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    video = Path(f"{name}.mp4")
+    source = ["-f", "lavfi", "-i", "testsrc2=size=64x64:rate=25", "-frames:v", "3"]
+    assert len(ffmpeg.write([*source, "-c:v", "libx264"], video)) == 3
+    assert [path.name for path in tmp_path.iterdir()] == [video.name]
+    assert len(ffmpeg.inspect(video).times) == 3
+    assert ffmpeg.frame_hash(video).startswith("0,v,MD5=")
+    measured = pseudo_labels.measure(video, video, Path("cards") / f"{name}.json")
+    assert measured["psnr"] == 60  # libvmaf's value for equal pictures of 8 bit
+
+
+def test_a_program_that_is_killed_is_a_failure_of_its_own_job(tmp_path: Path) -> None:
+    def killed() -> str:
+        threading.Timer(0.2, lambda: [process.kill() for process in list(ffmpeg._running)]).start()
+        return ffmpeg.run(ENDLESS)
+
+    results, failures = run_jobs({"a": lambda: 1, "b": killed, "c": lambda: 3}, "Testing", workers=1)
+    assert results == {"a": 1, "c": 3}
+    assert failures == {"b": "FFmpeg was ended by SIGKILL, as when memory runs out; try again with fewer workers."}
+
+
+def test_programs_are_ended_and_others_do_not_last_where_the_caller_is_stopped() -> None:
+    def job() -> None:
+        for _ in range(3):  # as a ladder goes on with its next rung
+            with contextlib.suppress(ValueError):
+                ffmpeg.run(ENDLESS)
+
+    def stop() -> None:
+        deadline = time.monotonic() + 60
+        while not ffmpeg._running and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs({"stop": stop, "a": job, "b": job, "c": job}, "Testing", 3)
+    assert not ffmpeg._running
+    assert len(ffmpeg.run(["-version"])) > 0  # the next run is free to start programs
+
+
+def test_scratch_folders_vanish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with scratch(tmp_path / "new") as folder:
         (folder / "file").touch()
     assert not list((tmp_path / "new").iterdir())
-    (tmp_path / "new" / ".partial-old").mkdir()
-    clear_scratch(tmp_path / "new")
-    assert not list((tmp_path / "new").iterdir())
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="cannot be made"), scratch(tmp_path / "file" / "below"):
+    with (
+        pytest.raises(ValueError, match=r"below' cannot be written \(.*\); free space"),
+        scratch(tmp_path / "file/below"),
+    ):
         pass
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cvqa_models.build.files.tempfile.TemporaryDirectory", full)
+    with pytest.raises(ValueError, match=r"new' cannot be written \(No space left"), scratch(tmp_path / "new"):
+        pass
+
+
+def test_what_a_killed_builder_left_is_cleared_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from cvqa_models.build.files import building, scratch\n"
+        "with building(Path(sys.argv[1])), scratch(Path(sys.argv[1]) / 'references'):\n"
+        "    print('building', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as builder:
+        assert builder.stdout is not None
+        builder.stdout.readline()
+        with pytest.raises(ValueError, match=r"Another process is building in '.*'; wait"), building(tmp_path):
+            pass
+        assert len(list(tmp_path.glob("references/.partial-*"))) == 1
+        builder.kill()
+        builder.wait()
+        (tmp_path / ".partial-old").mkdir()
+        with building(tmp_path):
+            assert {path.name for path in tmp_path.rglob("*")} == {".build.lock", "references"}
+
+
+def test_a_builder_stopped_by_a_signal_leaves_nothing_and_lets_go(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), building(tmp_path), scratch(tmp_path / "videos"):
+        raise KeyboardInterrupt
+    with building(tmp_path):
+        assert not list((tmp_path / "videos").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file' cannot be written \(.*\); free"), building(tmp_path / "file"):
+        pass
+
+
+def test_a_disk_that_refuses_a_finished_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "part").touch()
+    (tmp_path / "target").mkdir()
+    with pytest.raises(ValueError, match=r"target' cannot be written \(Is a directory\); free space"):
+        keep(tmp_path / "part", tmp_path / "target")
+
+
+def test_a_card_that_is_not_whole_counts_as_absent(tmp_path: Path) -> None:
+    assert read_card(tmp_path / "none.json") is None
+    for content in (b"", b'{"a": 1', b"\xff\xfe"):
+        (tmp_path / "card.json").write_bytes(content)
+        assert read_card(tmp_path / "card.json") is None
+    (tmp_path / "card.json").write_text('{"a": 1}')
+    assert read_card(tmp_path / "card.json") == {"a": 1}
 
 
 def test_settings_are_remembered(tmp_path: Path) -> None:

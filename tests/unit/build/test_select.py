@@ -14,9 +14,9 @@ def _clip(path: Path, source: str, frames: int = 65) -> Path:
 
 
 def test_noise_is_complex_in_space_and_motion_in_time(tmp_path: Path) -> None:
-    flat = complexity(_clip(tmp_path / "flat.mkv", "color=gray:size=96x64:rate=25"), tmp_path)
-    moving = complexity(_clip(tmp_path / "moving.mkv", "mandelbrot=size=96x64:rate=25"), tmp_path)
-    noise = complexity(_clip(tmp_path / "noise.mkv", "color=gray:size=96x64:rate=25,noise=alls=60:allf=t"), tmp_path)
+    flat = complexity(_clip(tmp_path / "flat.mkv", "color=gray:size=96x64:rate=25"))
+    moving = complexity(_clip(tmp_path / "moving.mkv", "mandelbrot=size=96x64:rate=25"))
+    noise = complexity(_clip(tmp_path / "noise.mkv", "color=gray:size=96x64:rate=25,noise=alls=60:allf=t"))
     assert flat[0] < moving[0] < noise[0]
     assert moving[1] < noise[1]
     assert 0 < noise[0] < 1
@@ -28,7 +28,7 @@ def test_broken_clips_are_listed_and_the_rest_measured(tmp_path: Path) -> None:
     single = _clip(tmp_path / "single.mkv", "testsrc2=size=96x64:rate=25", 1)
     (tmp_path / "broken.mp4").write_bytes(b"x")
     clips = {"good": good, "single": single, "broken": tmp_path / "broken.mp4"}
-    table, failures = measure_complexity(clips, tmp_path)
+    table, failures = measure_complexity(clips)
     assert table["video_id"].tolist() == ["good"]
     assert "has one frame; motion needs two" in failures["single"]
     assert "cannot be read as video" in failures["broken"]

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,9 @@ import pandas as pd
 import pytest
 
 from cvqa_models.build import ffmpeg
+from cvqa_models.build.files import building
 from cvqa_models.commands import build
+from cvqa_models.data.files import index_videos
 from cvqa_models.data.manifest import read_manifest
 
 LADDER = "encoders: [x264, kvazaar]\npresets: [fast]\nkbps: [80, 200]\ntolerance: 0.1\n"
@@ -153,6 +156,67 @@ def test_encode_with_nothing_to_show_for(tmp_path: Path, ladder: Path) -> None:
     ladder.write_text(LADDER.replace("x264, ", ""))
     with pytest.raises(ValueError, match=r"No video could be encoded: .*multiple of 8"):
         build.encode(tmp_path / "odd", ladder=ladder, root=tmp_path / "other")
+
+
+def test_a_measure_that_needs_a_larger_picture_is_left_empty_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _clip(tmp_path / "small.mkv", "256x144")  # MS-SSIM needs 176 rows
+    _clip(tmp_path / "large.mkv", "256x192")
+    rows = "".join(f"{name},{name}.mkv,{name}.mkv\n" for name in ("small", "large"))
+    (tmp_path / "m.csv").write_text("video_id,path,reference_path\n" + rows)
+    result, out = tmp_path / "result.json", tmp_path / "p.csv"
+    for _ in range(2):  # from the videos, and from their cards
+        assert build.proxies(tmp_path / "m.csv", out=out, json=result) == 2
+        assert "failed small: ms_ssim could not be measured; the picture may be too small" in capsys.readouterr().err
+        table = pd.read_csv(out, index_col="video_id")
+        assert table.loc["small"].isna().to_dict() == {"vmaf": False, "psnr": False, "ssim": False, "ms_ssim": True}
+        assert table.loc["large", "ms_ssim"] == pytest.approx(1)
+        assert json.loads(result.read_text())["failures"].keys() == {"small"}
+
+
+def test_two_builders_of_one_data_set_do_not_mix(tmp_path: Path, ladder: Path) -> None:
+    _clip(tmp_path / "clips" / "zoom.mkv")
+    with building(tmp_path / "root"), pytest.raises(ValueError, match=r"Another process is building in '.*root'; wait"):
+        build.encode(tmp_path / "clips", ladder=ladder, root=tmp_path / "root")
+    with building(tmp_path / "mini"), pytest.raises(ValueError, match=r"Another process is building in '.*mini'; wait"):
+        build.mini(tmp_path / "mini")
+
+
+def test_a_kill_while_references_are_made_does_not_ruin_the_data_set(tmp_path: Path, ladder: Path) -> None:
+    _clip(tmp_path / "clips" / "zoom.mkv")
+    ladder.write_text("encoders: [x264]\npresets: [fast]\ncrf: [40]\n")
+    for partial in ("references", "videos", "lossless", ""):
+        left = tmp_path / "root" / partial / ".partial-left" / "zoom.mkv"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"half")
+    assert build.encode(tmp_path / "clips", ladder=ladder, root=tmp_path / "root") == 0
+    assert not list((tmp_path / "root").rglob(".partial-*"))
+    assert index_videos(tmp_path / "root" / "references").keys() == {"zoom"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_build_ends_its_programs_and_keeps_what_is_done(
+    tmp_path: Path, ladder: Path, number: signal.Signals, code: int
+) -> None:
+    _clip(tmp_path / "clips" / "zoom.mkv", "640x480")
+    ladder.write_text("encoders: [x264, libaom]\npresets: {slow: {x264: veryfast, libaom: 2}}\ncrf: [30]\n")
+    options = ["--references", tmp_path / "clips", "--ladder", ladder, "--root", tmp_path / "root"]
+    words = [sys.executable, "-m", "cvqa_models", "build", "encode", *map(str, options), "--workers", "2"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        while not _finished(tmp_path / "root"):  # libaom, far slower, is under way
+            assert process.poll() is None
+            time.sleep(0.01)
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        process.send_signal(number)
+        err = process.communicate()[1]
+    assert process.returncode == code
+    assert err.splitlines()[-1].startswith("cvqa: stopped by ")
+    assert "Traceback" not in err
+    assert children
+    assert not [child for child in children if Path("/proc", child).exists()]
+    assert set(_finished(tmp_path / "root")) == {"enc_res_x264_slow_zoom_30.mp4"}
+    assert not list((tmp_path / "root").rglob(".partial-*"))
 
 
 def test_proxies_refuses_what_it_cannot_measure(tmp_path: Path) -> None:

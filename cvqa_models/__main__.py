@@ -133,7 +133,11 @@ def _run(words: list[str]) -> object:
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(usage())
         return 0
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from cvqa_models.terminal import PlainLog
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainLog("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     odd = [word for word in words if any("\udc80" <= letter <= "\udcff" for letter in word)]
     if odd:
         raise ValueError(f"{odd[0]!r} holds bytes that are no text in UTF-8; rename the file.")

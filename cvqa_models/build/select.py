@@ -17,6 +17,7 @@ from cvqa_models.build.jobs import run_jobs
 from cvqa_models.csv_table import read_csv
 from cvqa_models.data.atomic import write_bytes
 from cvqa_models.data.files import by_stem
+from cvqa_models.mistakes import printable
 
 _GOP = 30
 # The paper leaves the encoder's settings open; values depend on them, so they are fixed: constant quantiser, key
@@ -116,7 +117,8 @@ def scatter(table: pd.DataFrame, path: Path) -> None:
     chosen = table[table["chosen"]]
     axes.scatter(chosen["spatial"], chosen["temporal"], s=90, facecolors="none", edgecolors="black")
     for name, x, y in chosen[["video_id", "spatial", "temporal"]].itertuples(index=False):
-        axes.annotate(str(name), (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
+        label = printable(str(name)[:44])
+        axes.annotate(label, (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points", parse_math=False)
     axes.set_xlabel("spatial complexity (I frame / uncompressed frame)")
     axes.set_ylabel("temporal complexity (P frame / I frame)")
     buffer = io.BytesIO()

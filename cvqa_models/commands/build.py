@@ -11,8 +11,7 @@ from os.path import relpath
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from cvqa_models.build import ladder as ladders
 from cvqa_models.build import pseudo_labels, tables
@@ -26,6 +25,8 @@ from cvqa_models.build.references import Reference, expect_clip, prepare_clip
 from cvqa_models.build.select import choose, chosen_clips, measure_complexity, scatter
 from cvqa_models.data.files import index_videos
 from cvqa_models.data.manifest import read_manifest, write_manifest
+from cvqa_models.mistakes import printable
+from cvqa_models.terminal import console, say
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,7 @@ def mini(
         json: File for the result: table, number of videos, failures.
     """
     built = build_mini(root, references, workers, width=width, height=height, seconds=seconds, seed=seed)
-    Console().print(
-        f"{built.num_videos} videos and their proxy scores: {built.labels}", highlight=False, soft_wrap=True
-    )
+    say(f"{built.num_videos} videos and their proxy scores: {built.labels}")
     return _finish(built.failures, {"labels": str(built.labels), "videos": built.num_videos}, json)
 
 
@@ -90,7 +89,7 @@ def levels(
         json: File for the result: manifest, failures.
     """
     manifest, failures = build_levels(root, photographs, references, seed, workers)
-    Console().print(f"Training data: {manifest}", highlight=False, soft_wrap=True)
+    say(f"Training data: {manifest}")
     return _finish(failures, {"manifest": str(manifest)}, json)
 
 
@@ -127,7 +126,7 @@ def select(
     write_csv(out, table.sort_values(["cluster", "rank"]))
     scatter(table, out.with_suffix(".png"))
     chosen = table.loc[table["chosen"], "video_id"].tolist()
-    Console().print(f"{len(chosen)} of {len(table)} clips chosen: {out}", highlight=False, soft_wrap=True)
+    say(f"{len(chosen)} of {len(table)} clips chosen: {out}")
     return _finish(failures, {"chosen": chosen}, json)
 
 
@@ -206,7 +205,7 @@ def proxies(
         raise ValueError("No video could be measured: " + "; ".join(list(failures.values())[:3]))
     table = pd.DataFrame([{"video_id": name, **row} for name, row in values.items()])
     write_csv(out, table.reindex(columns=["video_id", "vmaf", *wanted]))
-    Console().print(f"{len(values)} of {len(records)} videos measured: {out}", highlight=False, soft_wrap=True)
+    say(f"{len(values)} of {len(records)} videos measured: {out}")
     return _finish(failures, {"videos": len(values)}, json)
 
 
@@ -292,7 +291,7 @@ def _finish_encode(
         raise ValueError("No video could be encoded: " + "; ".join(list(failures.values())[:3]))
     manifest = root / "manifest.csv"
     write_manifest(manifest, tables.manifest_table(encodes, sources, root))
-    Console().print(f"{len(encodes)} videos: {manifest}", highlight=False, soft_wrap=True)
+    say(f"{len(encodes)} videos: {manifest}")
     return _finish(failures, {"manifest": str(manifest), "videos": len(encodes)}, json)
 
 
@@ -300,7 +299,7 @@ def _finish(failures: Mapping[str, str], result: dict[str, object], json: Path |
     """Write the result, list what failed, and return the exit code."""
     if json is not None:
         write_json(json, {**result, "failures": dict(failures)})
-    console = Console(stderr=True)
     for name, message in failures.items():
-        console.print(f"[red]failed[/red] {escape(name)}: {escape(message)}", soft_wrap=True, highlight=False)
+        words = Text.assemble(("failed", "red"), f" {printable(f'{name}: {message}')}")
+        console(stderr=True).print(words, soft_wrap=True)
     return INCOMPLETE if failures else 0

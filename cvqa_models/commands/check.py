@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
+from rich.text import Text
 
 from cvqa_models.commands.workers import Died, run_each
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import find_videos
 from cvqa_models.data.manifest import read_manifest
-from cvqa_models.mistakes import OF_A_FILE, sentence_of
+from cvqa_models.mistakes import OF_A_FILE, printable, sentence_of
+from cvqa_models.terminal import console, say
 from cvqa_models.video.reader import check_video
 
 BROKEN = 2  # exit code
@@ -47,11 +48,10 @@ def check(paths: list[Path], /, *, workers: int | None = None, json: Path | None
 def _tell(videos: Sequence[Path], reasons: Mapping[Path, str | None], json: Path | None) -> None:
     """Print and write what was found out of the videos in `reasons`, in the order given."""
     broken = {video: reason for video in videos if (reason := reasons.get(video)) is not None}
-    console = Console()
     for reason in broken.values():
-        console.print(f"[red]broken[/red] {escape(reason)}", soft_wrap=True, highlight=False)
+        console().print(Text.assemble(("broken", "red"), f" {printable(reason)}"), soft_wrap=True)
     left = f" {len(videos) - len(reasons)} were not looked at." if len(reasons) < len(videos) else ""
-    console.print(f"{len(reasons) - len(broken)} of {len(videos)} videos decode.{left}", highlight=False)
+    say(f"{len(reasons) - len(broken)} of {len(videos)} videos decode.{left}")
     if json is not None:
         listed = [{"path": str(path), "reason": reason} for path, reason in broken.items()]
         write_text(json, json_format.dumps({"videos": len(reasons), "broken": listed}, indent=2) + "\n")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from cvqa_models.commands.baselines import baselines
@@ -26,6 +27,7 @@ from cvqa_models.data.feature_store import FeatureStore, file_name
 from cvqa_models.data.splits import divide
 from cvqa_models.data.submission import write_predictions
 from cvqa_models.metrics.group_score import Thresholds
+from cvqa_models.mistakes import printable
 from cvqa_models.models.crossval import Outcome, Plan, cross_validate
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import Batch, Prediction, VideoRecord
@@ -97,7 +99,7 @@ def crossval(
             if [(r.video_id, r.group, r.mos) for r in own.records] != [(r.video_id, r.group, r.mos) for r in records]:
                 raise ValueError(f"'{name}' lists other videos than the first configuration; compare on the same data.")
             models = [one.build(seed)[0] for seed in range(seeds)]
-            tell = partial(_tell, bar, bar.add_task(name))
+            tell = partial(_tell, bar, bar.add_task(escape(printable(name))))
             outcomes[name] = cross_validate(models, own.batch, own.fold, plan, tell)
     members = {name: outcome.scores.mean(1) for name, outcome in outcomes.items()}
     if len(members) > 1:

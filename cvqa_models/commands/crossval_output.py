@@ -6,12 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from cvqa_models.commands.evaluation_output import ALL, Evaluation, without_nan
 from cvqa_models.metrics.group_score import METRICS
+from cvqa_models.mistakes import printable
 from cvqa_models.models.crossval import Outcome
+from cvqa_models.terminal import console
 
 
 def show(outcomes: Mapping[str, Outcome], evaluation: Evaluation, missing: Sequence[str] = ()) -> None:
@@ -37,16 +38,16 @@ def show(outcomes: Mapping[str, Outcome], evaluation: Evaluation, missing: Seque
             cells += [f"{one.results[-1].std(ddof=len(one.results[-1]) > 1):.4f}"]
             cells += [f"{one.last_results[-1].mean():.4f}", f"{one.inner.mean():.4f}"]
         ci = row.ci.get("result")
-        cells += [f"{row.score.result:.4f}", rf"\[{ci[0]:.4f}, {ci[1]:.4f}]" if ci else ""]
+        cells += [f"{row.score.result:.4f}", f"[{ci[0]:.4f}, {ci[1]:.4f}]" if ci else ""]
         gap = evaluation.paired.get(name)
         if gap is not None:
-            cells.append(rf"{gap.value:+.4f} \[{gap.low:+.4f}, {gap.high:+.4f}]")
-        shown.add_row(name, *cells)
+            cells.append(f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]")
+        shown.add_row(printable(name), *cells)
     # A file or a pipe has no width of its own, and the default cuts every number.
-    console = Console(width=None if sys.stdout.isatty() else 180)
-    console.print(shown)
+    page = console(width=None if sys.stdout.isatty() else 180)
+    page.print(shown)
     for sentence in missing:
-        console.print(sentence, soft_wrap=True, highlight=False, markup=False)
+        page.print(printable(sentence), soft_wrap=True)
 
 
 def payload_of(outcomes: Mapping[str, Outcome], evaluation: Evaluation, missing: Sequence[str] = ()) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from cvqa_models.commands.evaluate import evaluate
 from cvqa_models.commands.report import report
 from cvqa_models.commands.submit import submit
 from cvqa_models.shipped import CONFIGS
+from cvqa_models.terminal import say
 
 
 def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> None:
@@ -55,7 +56,7 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
     submit(predictions, out=run / "submission.csv", layout="cvqad", scores=labels, checkpoint=Path(best))
     note = "Labels are a proxy: simulated votes on VMAF, not human scores."
     report(run, scores=labels, note=note)
-    console.print(str(run), soft_wrap=True)
+    say(str(run))
 
 
 def _extract(files: list[Path], places: dict[str, str]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from cvqa_models.commands.ensemble_rows import with_ensemble
 from cvqa_models.commands.evaluation_output import ALL, BASELINE, Evaluation, Row, payload_of, show
@@ -31,6 +30,7 @@ from cvqa_models.metrics.group_score import (
     pooled,
 )
 from cvqa_models.metrics.notebook import LEFT_OUT, notebook_score, with_library_rounding
+from cvqa_models.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def evaluate_rows(
     labelled = rows.select((~np.isnan(rows.mos)).tolist())
     references = [record.reference for record in labelled.records]
     if bootstrap and len(set(references)) < 2:
-        Console(stderr=True).print("no intervals: there is only one reference.")
+        say("no intervals: there is only one reference.", stderr=True)
     if not bootstrap or len(set(references)) < 2:
         return Evaluation({n: Row(s, n in rows.turned, {}, {}) for n, s in zip(rows.names, records, strict=True)}, {})
     drawn = resampled(

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from cvqa_models.metrics.bootstrap import Difference
 from cvqa_models.metrics.group_score import METRICS, GroupScore
+from cvqa_models.mistakes import printable
 from cvqa_models.report.signs import REVERSED, sign_notes
+from cvqa_models.terminal import console
 
 ALL = (*METRICS, "result")
 BASELINE = "bitrate_kbps"
@@ -47,7 +48,7 @@ class Evaluation:
 def show(result: Evaluation, ranked: bool) -> None:
     """Print the rows as a table, the best official figure first if `ranked`, and what a reader must know beside it."""
     # A file or a pipe has no width of its own, and the default cuts every number.
-    console = Console(width=None if sys.stdout.isatty() else 180)
+    page = console(width=None if sys.stdout.isatty() else 180)
     rows = list(result.rows.items())
     if ranked:
         rows.sort(key=lambda item: _rank(item[1].score.official.result))
@@ -57,14 +58,14 @@ def show(result: Evaluation, ranked: bool) -> None:
         if name != "difference to the first" or result.paired:
             shown.add_column(name.upper() if name in METRICS else name, justify="right")
     for name, row in rows:
-        shown.add_row(*(cell.replace("[", r"\[") for cell in _cells(name, row, result.paired.get(name))))
-    console.print(shown)
+        shown.add_row(*map(printable, _cells(name, row, result.paired.get(name))))
+    page.print(shown)
     for name, row in rows:
         for measure, value in row.extra.items():
-            console.print(f"{name}: {measure} {value:.4f}", soft_wrap=True, highlight=False, markup=False)
+            page.print(printable(f"{name}: {measure} {value:.4f}"), soft_wrap=True)
     for sentence in notes(result.rows):
         style = "bold red" if REVERSED in sentence else None
-        console.print(sentence, style=style, soft_wrap=True, highlight=False, markup=False)
+        page.print(printable(sentence), style=style, soft_wrap=True)
 
 
 def _rank(result: float) -> float:

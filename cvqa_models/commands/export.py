@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from cvqa_models.data.atomic import write_bytes
 from cvqa_models.models.checkpoint import load_model, read_checkpoint
+from cvqa_models.terminal import say
 
 
 def export(checkpoint: Path, /, *, out: Path, with_frozen: bool = False, trust: list[str] | None = None) -> None:
@@ -30,4 +29,4 @@ def export(checkpoint: Path, /, *, out: Path, with_frozen: bool = False, trust: 
         load_model(checkpoint, trust or []).state_dict() if with_frozen else read_checkpoint(checkpoint)["state_dict"]
     )
     write_bytes(out, save({key: tensor.contiguous() for key, tensor in state.items()}))
-    Console().print(f"{len(state)} tensors, {out.stat().st_size} bytes: {out}", highlight=False, soft_wrap=True)
+    say(f"{len(state)} tensors, {out.stat().st_size} bytes: {out}")

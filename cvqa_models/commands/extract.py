@@ -25,6 +25,7 @@ from cvqa_models.data.files import sha256
 from cvqa_models.data.manifest import read_table_ids
 from cvqa_models.mistakes import OF_A_FILE, sentence_of
 from cvqa_models.models.module import QualityModule
+from cvqa_models.terminal import say
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions, iter_clips
 from cvqa_models.weights import digest
@@ -74,12 +75,11 @@ def extract(
         json: File for the result: store, numbers of videos written and there before, and the broken ones with reasons.
         trust: Your own packages whose classes the configuration may build; their code is run.
     """
-    console = Console()
     if from_table is not None:
         if columns is None or store is None:
             raise ValueError("`--from-table` needs `--columns` and `--store`.")
         count = extract_table(from_table, columns, store)
-        console.print(f"{count} videos written to {store}", soft_wrap=True)
+        say(f"{count} videos written to {store}")
         _write_json(json, store, Extraction(written=count))
         return 0
     if not config:
@@ -97,13 +97,10 @@ def extract(
         device=device or default_device(),
         skip_broken=data.skip_broken,
     )
-    console.print(
-        f"{result.written} videos written to {target.root}, {result.present} were there, {len(result.broken)} broken",
-        soft_wrap=True,
-    )
+    say(f"{result.written} videos written to {target.root}, {result.present} were there, {len(result.broken)} broken")
     _write_json(json, target.root, result)
     for video_id, reason in result.broken.items():
-        sys.stderr.write(f"cvqa: {video_id!r} is left out: {reason}\n")
+        say(f"cvqa: {video_id!r} is left out: {reason}", stderr=True)
     return BROKEN if result.broken else 0
 
 

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from cvqa_models.commands.configured import Configured
 from cvqa_models.data.atomic import write_bytes, write_text
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.data.dataset import load_batch, plan_reading
+from cvqa_models.mistakes import printable
 from cvqa_models.models.checkpoint import to_bytes
 from cvqa_models.models.mmf import Mmf
 from cvqa_models.models.mmf_tuning import Criterion, Judge, Measured, importance, regressor, tune
 from cvqa_models.report.plots import bars, png
+from cvqa_models.terminal import console, say
 from cvqa_models.types import VideoRecord
 
 
@@ -122,12 +123,12 @@ def _meaning(criterion: Criterion) -> str:
 
 
 def _show(found: dict[str, Any], run: Path) -> None:
-    console = Console()
+    page = console()
     table = Table("measure", _meaning(found["criterion"]), title=f"importance on the {found['on']} videos")
     for name, value in found["importance"].items():
-        table.add_row(name, f"{value:+.4f}")
-    console.print(table)
+        table.add_row(printable(name), f"{value:+.4f}")
+    page.print(table)
     settings = ", ".join(f"{name} {value:.4g}" for name, value in found["settings"].items())
-    console.print(f"chosen by {found['criterion']}: {settings}", soft_wrap=True, highlight=False)
-    console.print(f"Result on the {found['on']} videos: {found['result']:.4f}", soft_wrap=True, highlight=False)
-    console.print(str(run / "checkpoints" / "last.ckpt"), soft_wrap=True, highlight=False)
+    say(f"chosen by {found['criterion']}: {settings}")
+    say(f"Result on the {found['on']} videos: {found['result']:.4f}")
+    say(str(run / "checkpoints" / "last.ckpt"))

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
-from rich.console import Console
 
 from cvqa_models.commands.votes import read_votes
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
@@ -22,6 +21,7 @@ from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import locate
 from cvqa_models.data.manifest import COLUMNS, SPLITS, read_manifest, write_manifest
 from cvqa_models.data.matching import match_videos
+from cvqa_models.terminal import say
 from cvqa_models.types import VideoRecord
 
 log = logging.getLogger(__name__)
@@ -90,11 +90,9 @@ def import_table(
         counts = {"videos": len(records), "groups": len(groups), "references": len(references)}
         content = {"manifest": str(out), **counts, "files": found, "without_score": unscored}
         write_text(json, json_format.dumps(content, indent=1) + "\n")
-    Console().print(
+    say(
         f"{out}: {len(records)} videos in {len(groups)} groups, {len(references)} references; {found} have a file, "
-        f"{unscored} have no score",
-        soft_wrap=True,
-        highlight=False,
+        f"{unscored} have no score"
     )
     _warn_of_mixed_groups(records)
 

@@ -8,7 +8,6 @@ from typing import get_args
 
 import pandas as pd
 import yaml
-from rich.console import Console
 
 from cvqa_models.commands.baselines import baselines
 from cvqa_models.data.atomic import write_text
@@ -17,6 +16,7 @@ from cvqa_models.data.manifest import read_table
 from cvqa_models.data.submission import read_predictions
 from cvqa_models.report.page import write_report
 from cvqa_models.report.tables import join
+from cvqa_models.terminal import say
 from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
 
 
@@ -49,7 +49,7 @@ def report(
     if json is not None:
         pictures = [str(path) for path in sorted(run.glob("*.png"))]
         write_text(json, json_format.dumps({"report": str(page), "pictures": pictures}, indent=1) + "\n")
-    Console().print(f"report: {page}", soft_wrap=True)
+    say(f"report: {page}")
     return page
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json as json_format
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cvqa_models.commands.timeline import Timeline, write_timelines
+from cvqa_models.csv_table import csv_text
 from cvqa_models.data.atomic import write_text
+from cvqa_models.mistakes import printable
 from cvqa_models.models.compression_level import MEASURES
 from cvqa_models.types import Prediction
 
@@ -39,7 +39,8 @@ class Scores:
         else:
             row = {"video": str(path), self.column: found.score, **found.details}
         self.rows.append(row)
-        sys.stdout.write(self._csv([row], header=len(self.rows) == 1))
+        text = self._csv([row], header=len(self.rows) == 1)
+        sys.stdout.write("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
         sys.stdout.flush()
 
     def write(self, csv_file: Path | None, json: Path | None, timeline: Path | None) -> None:
@@ -59,13 +60,8 @@ class Scores:
         if self.unscored:
             sys.stderr.write(f"{len(self.unscored)} of {asked} files have no score:\n")
         for reason in self.unscored.values():
-            sys.stderr.write(f"cvqa: {reason}\n")
+            sys.stderr.write(f"cvqa: {printable(reason)}\n")
 
     def _csv(self, rows: list[dict[str, object]], *, header: bool) -> str:
-        text = io.StringIO()
         names = list(self.rows[0]) if self.rows else ["video", self.column]
-        writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return csv_text([*([names] if header else []), *([row.get(name, "") for name in names] for row in rows)])

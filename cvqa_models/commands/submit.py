@@ -7,8 +7,6 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from cvqa_models import __version__
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import sha256
@@ -21,6 +19,7 @@ from cvqa_models.data.submission import (
     write_text_layout,
 )
 from cvqa_models.data.template import fill_template
+from cvqa_models.terminal import say
 
 Layout = Literal["generic", "cvqad", "kvq", "text"]
 
@@ -83,7 +82,7 @@ def submit(
     manifest = out.with_name(f"{out.name}.manifest.json")
     for path in (manifest, *([json] if json else [])):
         write_text(path, json_format.dumps(about, indent=1) + "\n")
-    Console().print(f"submission: {out} ({count} videos), {manifest.name} beside it", soft_wrap=True)
+    say(f"submission: {out} ({count} videos), {manifest.name} beside it")
 
 
 def _measured_seconds(timing: Path) -> float | None:

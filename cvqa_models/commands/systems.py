@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from rich.console import Console
 from rich.table import Column, Table
+
+from cvqa_models.terminal import console, say
 
 if TYPE_CHECKING:
     from cvqa_models.models.module import QualityModule
@@ -79,19 +80,19 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
     rows = [describe(path) for path in sorted((CONFIGS / "model").glob("*.yaml"))]
     if json is not None:
         write_text(json, json_format.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    console = Console(width=max(Console().width, 96))  # what the table takes; a terminal wraps it where it must
-    console.print(_table(rows))
-    console.print("", *map(_parts, rows), sep="\n", soft_wrap=True, highlight=False)
+    page = console(width=max(console().width, 96))  # what the table takes; a terminal wraps it where it must
+    page.print(_table(rows))
+    page.print("", *map(_parts, rows), sep="\n", soft_wrap=True)
     if not check_weights:
         return 0
     states = check_files({name for row in rows for name in row.weights})
     lines = [f"{name}: {state}" for name, state in states.items()]
-    console.print("", *lines, sep="\n", soft_wrap=True, highlight=False)
+    page.print("", *lines, sep="\n", soft_wrap=True)
     faults = [name for name, state in states.items() if state in ("missing", "damaged")]
     if faults:
         names = ", ".join(faults)
         text = f"Missing or damaged: {names}. checkpoints/README.md says where each comes from."
-        Console(stderr=True).print(text, soft_wrap=True)
+        say(text, stderr=True)
     return 2 if faults else 0
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from rich.console import Console
 
 from cvqa_models.build import votes as pair_tests
 from cvqa_models.build.bradley_terry import ANSWERS, fit_table
@@ -16,6 +15,7 @@ from cvqa_models.build.files import write_csv, write_json
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import near_misses, numbers, read_csv
 from cvqa_models.data.manifest import read_table, write_manifest
+from cvqa_models.terminal import say
 from cvqa_models.types import VideoRecord
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def questions(
                 videos,
             )
     write_csv(out, asked)
-    Console().print(f"{len(asked)} questions, {count} of verification: {out}", highlight=False, soft_wrap=True)
+    say(f"{len(asked)} questions, {count} of verification: {out}")
     if json is not None:
         write_json(json, {"questions": str(out), "count": len(asked), "verification": count})
 
@@ -109,7 +109,7 @@ def simulate(
     asked = pd.concat([pair_tests.pair_list(table, seed=seed), pair_tests.verification_questions(table, seed=seed)])
     answers = pair_tests.simulate_votes(table, asked, votes_per_pair=voters, tie=tie, careless=careless, seed=seed)
     write_csv(out, answers)
-    Console().print(f"{len(answers)} votes of {voters} viewers: {out}", highlight=False, soft_wrap=True)
+    say(f"{len(answers)} votes of {voters} viewers: {out}")
     if json is not None:
         write_json(json, {"votes": str(out), "count": len(answers), "viewers": voters})
 
@@ -131,9 +131,7 @@ def screen(votes: Path, *, out: Path, most_wrong: int = 0, json: Path | None = N
     write_csv(out, kept)
     write_csv(out.with_name(f"{out.stem}_viewers.csv"), viewers)
     count = int(viewers["kept"].sum())
-    Console().print(
-        f"{count} of {len(viewers)} viewers and {len(kept)} votes kept: {out}", highlight=False, soft_wrap=True
-    )
+    say(f"{count} of {len(viewers)} viewers and {len(kept)} votes kept: {out}")
     if json is not None:
         write_json(json, {"votes": str(out), "count": len(kept), "viewers_kept": count, "viewers": len(viewers)})
 
@@ -160,7 +158,7 @@ def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "grou
         write_csv(out, fitted)
     else:
         write_manifest(out, _scored_manifest(videos, out, fitted))
-    Console().print(f"{len(fitted)} videos in {fitted['group'].nunique()} sets: {out}", highlight=False, soft_wrap=True)
+    say(f"{len(fitted)} videos in {fitted['group'].nunique()} sets: {out}")
     if json is not None:
         counts = {"videos": len(fitted), "sets": int(fitted["group"].nunique())}
         write_json(json, {"scores": str(out), **counts, "left_out": left_out, "unsure": unsure})

@@ -64,6 +64,17 @@ def test_labels_as_spreadsheets_write_them_give_the_same_numbers(tmp_path, label
         evaluate(foreign, predictions=[predict()], bootstrap=0, delimiter="|")
 
 
+def test_names_of_metrics_are_shown_as_they_are(tmp_path, capsys) -> None:
+    names = ["[red]NR a[/]", "[/b]", ":car:", "=cmd", "a\x1b[2Jb"]
+    rows = [
+        [*video, score, *noisy(1)[[place] * 5]] for place, (video, score) in enumerate(zip(VIDEOS, MOS, strict=True))
+    ]
+    evaluate(table=write(tmp_path / "t.csv", [*KEYS, "subjective_score", *names], rows), bootstrap=0)
+    shown = capsys.readouterr().out
+    for name in ("[red]NR a[/]", "[/b]", ":car:", "=cmd", r"a\x1b[2Jb"):
+        assert f" {name} " in shown
+
+
 def test_json_of_one_file(tmp_path, labels, predict) -> None:
     evaluate(labels, predictions=[predict()], json=tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())

@@ -106,3 +106,18 @@ def test_names_of_bitrate_classes_hide_no_row_of_another_table() -> None:
     )
     assert class_table(frame, "codec").set_index("codec")["videos"].to_dict() == {"a": 17, "b": 18, "unknown": 1}
     assert class_table(frame, "preset").set_index("preset")["videos"].to_dict() == {"fast": 33, "low": 3}
+
+
+def test_text_from_outside_is_escaped_in_the_page(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>&'\"$x$"
+    hostile = [
+        replace(
+            record, group=record.group + evil, reference=evil + record.group, codec=record.codec + evil, preset=evil
+        )
+        for record in records()
+    ]
+    run = tmp_path / "<img src=x onerror=alert(1)>"
+    page = write_report(run, join(hostile, scores()), None, note=evil).read_text()
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert page.count("&lt;script&gt;") >= 2 + 2 + 1 + 1  # groups, codecs, the preset, the note

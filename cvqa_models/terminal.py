@@ -1,0 +1,26 @@
+"""What a terminal shows of text from files: the text itself, never markup, emoji or what a terminal would obey."""
+
+from __future__ import annotations
+
+import logging
+
+from rich.console import Console
+
+from cvqa_models.mistakes import printable
+
+
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console that takes every text as it is; what comes from files still wants `printable`."""
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def say(text: str, *, stderr: bool = False) -> None:
+    """Print a line, which a narrow terminal wraps where it must."""
+    console(stderr=stderr).print(printable(text), soft_wrap=True)
+
+
+class PlainLog(logging.Formatter):
+    """Log lines that a terminal only shows; line breaks stay, for a traceback needs them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))

@@ -21,7 +21,7 @@ from cvqa_models.models.checkpoint import load_model
 from cvqa_models.models.compression_level import CompressionLevelModel, shipped_model
 from cvqa_models.models.module import QualityModule
 from cvqa_models.types import Prediction, VideoRecord
-from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
+from cvqa_models.video.reader import Decoder, Hdr, ReadOptions, Untagged, probe
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -38,6 +38,8 @@ def score(
     timeline: Path | None = None,
     decoder: Decoder = "auto",
     untagged: Untagged = "bt709",
+    hdr: Hdr = "refuse",
+    stream: int | None = None,
     precision: Precision = "32-true",
     maps: Path | None = None,
     csv_file: Path | None = None,
@@ -49,6 +51,8 @@ def score(
     Without a checkpoint or configuration the column is `compression_level`: compression damage on VMAF's scale from 0
     to 100 (100 is clean), estimated from the pixels alone by the network that ships with the project. It is not human
     opinion. With one the column is `score`, which compares between encodes of one source.
+
+    The column `notes` says what is odd about a file: interlaced, telecined, tone-mapped, times that do not rise.
 
     Videos are scored one at a time, so that a score depends on nothing but the file, the weights and the precision; a
     row is printed as soon as it is there. Files that cannot be scored are named at the end with the reason, the others
@@ -65,6 +69,9 @@ def score(
         timeline: Also write the compression level of every second to this file, `.csv` or `.json`.
         decoder: Decoding library.
         untagged: Colour matrix of streams of 720 lines and more that carry no tag.
+        hdr: `refuse` refuses HDR videos (PQ, HLG); `tonemap` turns them into SDR by the curve of ITU-R BT.2390, which
+            the column `notes` then says.
+        stream: Which video stream of files that hold several, from 0; the largest by default, as ffmpeg picks.
         precision: Arithmetic, in Lightning's spelling. `bf16-mixed` runs matrix products in bfloat16, faster where the
             processor can (AVX512-BF16, AMX), with scores that differ in the third digit; never compare scores of
             different precision.
@@ -81,7 +88,7 @@ def score(
     model = _model(checkpoint, config, trust or [])
     _check_reference(model, reference)
     level = None if timeline is None else _level(model)
-    options = ReadOptions(decoder=decoder, untagged=untagged)
+    options = ReadOptions(decoder=decoder, untagged=untagged, hdr=hdr, stream=stream)
     result = Scores("compression_level" if isinstance(model, CompressionLevelModel) else "score")
     with _progress() as progress:
         try:
@@ -91,12 +98,13 @@ def score(
                         found: Prediction | Timeline = score_video(model, path, options, precision, reference)
                     else:
                         found = _timeline(level, path, options, precision)
+                    notes = probe(path, options).notes
                 except OF_A_FILE as error:
                     result.unscored[path] = sentence_of(path, error)
                     continue
                 if maps is not None and isinstance(found, Prediction):
                     write_maps(maps, replace(found, video_id=path.name))
-                result.add(path, found)
+                result.add(path, found, notes)
         finally:
             result.say(len(set(videos)))
             if result.rows or set(result.unscored) == set(videos):  # stopped before the first: leave what is there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,13 +32,14 @@ class Scores:
     timelines: dict[str, Timeline] = field(default_factory=dict)
     unscored: dict[Path, str] = field(default_factory=dict)
 
-    def add(self, path: Path, found: Prediction | Timeline) -> None:
+    def add(self, path: Path, found: Prediction | Timeline, notes: Sequence[str] = ()) -> None:
         """Add a file's score and print its row at once, so that nothing that comes later can cost it."""
         if isinstance(found, Timeline):
             self.timelines[str(path)] = found
             row: dict[str, object] = {"video": str(path), self.column: found.level}
         else:
             row = {"video": str(path), self.column: found.score, **found.details}
+        row["notes"] = "; ".join(notes)
         self.rows.append(row)
         text = self._csv([row], header=len(self.rows) == 1)
         sys.stdout.write("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
@@ -63,5 +65,5 @@ class Scores:
             sys.stderr.write(f"cvqa: {printable(reason)}\n")
 
     def _csv(self, rows: list[dict[str, object]], *, header: bool) -> str:
-        names = list(self.rows[0]) if self.rows else ["video", self.column]
+        names = list(self.rows[0]) if self.rows else ["video", self.column, "notes"]
         return csv_text([*([names] if header else []), *([row.get(name, "") for name in names] for row in rows)])

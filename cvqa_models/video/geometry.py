@@ -10,12 +10,13 @@ from typing import cast
 
 from av.error import FFmpegError
 from av.filter import Graph
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
 Filters = tuple[tuple[str, str], ...]
 
 _CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)")
+NEWER_TYPES = 12  # so many types of side data may be newer than PyAV's list
 _TOLERANCE = 1.0  # degrees; FFmpeg's own
 
 
@@ -53,6 +54,26 @@ def shown(path: str, first: VideoFrame, description: str) -> tuple[Filters, int,
     return filters, picture.height, picture.width
 
 
+def side_data(frame: VideoFrame, name: str) -> bytes | None:
+    """Return a piece of a frame's side data by PyAV's name for its type, None if it has none.
+
+    PyAV fails on types that are newer than its list, such as the EXIF of photographs; they are taken off first.
+    """
+    try:
+        found = frame.side_data.get(name)
+    except ValueError:
+        graph = Graph()
+        start = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+        )
+        newer = range(len(Type), len(Type) + NEWER_TYPES)
+        off = [graph.add("sidedata", f"mode=delete:type={number}") for number in newer]
+        graph.link_nodes(start, *off, graph.add("buffersink")).configure()
+        graph.push(frame)
+        found = graph.vpull().side_data.get(name)
+    return None if found is None else bytes(cast(SideData, found))
+
+
 def _cropping(description: str) -> Filters:
     found = _CROPPING.search(description)
     if found is None:
@@ -67,10 +88,10 @@ def _cropping(description: str) -> Filters:
 
 def _turning(path: str, first: VideoFrame) -> Filters:
     """Return the filters of the ffmpeg program for a frame's display matrix."""
-    message = first.side_data.get("DISPLAYMATRIX")
+    message = side_data(first, "DISPLAYMATRIX")
     if message is None:
         return ()
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(cast(SideData, message)))
+    a, b, _, c, d, *_ = struct.unpack("=9i", message)
     if math.hypot(a, c) == 0 or math.hypot(b, d) == 0:
         return ()
     angle = round(math.degrees(math.atan2(b / math.hypot(b, d), a / math.hypot(a, c)))) % 360

@@ -5,18 +5,16 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cvqa_models.video.description import dolby_vision, stream_text
 from cvqa_models.video.frames import Timeline
-from cvqa_models.video.geometry import shown
+from cvqa_models.video.geometry import shown, side_data
 from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
 from cvqa_models.video.scaling import check_matrix
 
@@ -253,10 +251,10 @@ def _info(
 
 def _peak(first: VideoFrame) -> float:
     """Return the luminance of the mastering display in cd/m², 1000 if the stream does not tell."""
-    told = first.side_data.get("MASTERING_DISPLAY_METADATA")
+    told = side_data(first, "MASTERING_DISPLAY_METADATA")
     if told is None:
         return 1000.0
-    top, unit, _, known = struct.unpack_from("=4i", bytes(cast(SideData, told)), 72)
+    top, unit, _, known = struct.unpack_from("=4i", told, 72)
     return float(top / unit) if known and unit > 0 and top > 0 else 1000.0
 
 

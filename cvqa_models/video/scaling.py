@@ -84,6 +84,10 @@ class Scaler:
                 to_rgb = graph.add("scale", f"flags=bilinear+{EXACT}{colour}")
                 toned = [to_rgb, graph.add("format", DEEP), graph.add("lut3d", file=str(self.tone_table))]
                 colour = ""
+            if frame.format.is_rgb and frame.format.components[0].bits < 8:
+                # Straight to planes swscale darkens these; to packed RGB it misreads big-endian ones.
+                for name in (frame.format.name.replace("be", "le"), "rgb24"):
+                    toned += [graph.add("scale"), graph.add("format", name)]
             scaled = [graph.add("scale", scale + colour), graph.add("format", PLANAR), graph.add("buffersink")]
             graph.link_nodes(source, *upright, *toned, *scaled).configure()
             self._graphs[key] = graph

@@ -76,7 +76,7 @@ def test_the_compact_network(manifest: Path, tmp_path: Path, capsys: pytest.Capt
     video = next((manifest.parent / "videos").rglob("*.mp4"))
     capsys.readouterr()
     score([video], checkpoint=checkpoint)
-    assert capsys.readouterr().out.startswith("video,compression_level\n")
+    assert capsys.readouterr().out.startswith("video,compression_level,notes\n")
 
 
 def test_a_new_head_on_the_fixed_network(manifest: Path, tmp_path: Path) -> None:

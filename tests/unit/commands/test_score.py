@@ -40,7 +40,7 @@ def test_a_better_encode_gets_a_higher_level(
     score(encodes, json=tmp_path / "levels.json")
     out = capsys.readouterr()
     rows = list(csv.DictReader(out.out.splitlines()))
-    assert list(rows[0]) == ["video", "compression_level"]
+    assert list(rows[0]) == ["video", "compression_level", "notes"]
     assert [row["video"] for row in rows] == [str(path) for path in encodes]
     levels = [float(row["compression_level"]) for row in rows]
     assert 100 > levels[0] > levels[1] > levels[2] > 0
@@ -132,7 +132,7 @@ def test_files_that_are_all_bad_leave_empty_tables(
     assert score(bad, **files) == 2
     assert capsys.readouterr().out == ""
     texts = [path.read_text() for path in files.values()]
-    assert texts == ["video,compression_level\n", "[]\n", "video,start,end,compression_level\n"]
+    assert texts == ["video,compression_level,notes\n", "[]\n", "video,start,end,compression_level\n"]
 
 
 def test_ctrl_c_keeps_the_rows_that_are_done(encodes: list[Path], tmp_path: Path) -> None:

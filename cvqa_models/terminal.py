@@ -14,9 +14,9 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
-def say(text: str, *, stderr: bool = False) -> None:
-    """Print a line, which a narrow terminal wraps where it must."""
-    console(stderr=stderr).print(printable(text), soft_wrap=True)
+def say(text: str, *, stderr: bool = False, style: str | None = None) -> None:
+    """Print a line, which a narrow terminal wraps where it must, in a style such as `bold red`."""
+    console(stderr=stderr).print(printable(text), style=style, soft_wrap=True)
 
 
 class PlainLog(logging.Formatter):

@@ -34,6 +34,8 @@ from cvqa_models.terminal import say
 
 log = logging.getLogger(__name__)
 
+MANY = 10_000  # videos in groups of several references, each pair of which is compared
+
 
 def evaluate(
     scores: Path | None = None,
@@ -158,6 +160,11 @@ def evaluate_rows(
         say("no intervals: there is only one reference.", stderr=True)
     if not bootstrap or len(set(references)) < 2:
         return Evaluation({n: Row(s, n in rows.turned, {}, {}) for n, s in zip(rows.names, records, strict=True)}, {})
+    if len(labelled.records) > MANY and len(set(references)) > len(set(labelled.group)):
+        log.info(
+            "intervals: %d references are resampled, which takes minutes; `--bootstrap 0` leaves them out.",
+            len(set(references)),
+        )
     drawn = resampled(
         groups,
         labelled.group,

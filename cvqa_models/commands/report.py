@@ -14,7 +14,9 @@ from cvqa_models.data.atomic import write_text
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.manifest import read_table
 from cvqa_models.data.submission import read_predictions
+from cvqa_models.metrics.group_score import evaluate
 from cvqa_models.report.page import write_report
+from cvqa_models.report.signs import sign_notes
 from cvqa_models.report.tables import join
 from cvqa_models.terminal import say
 from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
@@ -49,6 +51,8 @@ def report(
     if json is not None:
         pictures = [str(path) for path in sorted(run.glob("*.png"))]
         write_text(json, json_format.dumps({"report": str(page), "pictures": pictures}, indent=1) + "\n")
+    for sentence in sign_notes("predictions", evaluate(frame["group"].tolist(), frame["mos"], frame["score"])):
+        say(sentence, style="bold red")
     say(f"report: {page}")
     return page
 

@@ -114,14 +114,17 @@ def test_the_seed_decides_the_interval(labels, predict) -> None:
     assert evaluate(labels, predictions=[file], bootstrap=0)["ci"] == {}
 
 
-def test_a_panel_of_several_references_has_an_interval(tmp_path, predict) -> None:
+def test_a_panel_of_several_references_has_an_interval(tmp_path, predict, monkeypatch, caplog) -> None:
     """As one group, whose videos are drawn by reference: wider than if each video were drawn alone."""
+    monkeypatch.setattr("cvqa_models.commands.evaluate.MANY", 53)
+    caplog.set_level("INFO")
     widths = []
     for references in (GROUPS, IDS):
         rows = [[name, "panel", own, score] for name, own, score in zip(IDS, references, MOS, strict=True)]
         manifest = write(tmp_path / "manifest.csv", ["video_id", "group", "reference", "mos"], rows)
         shifted = noisy(1) + np.repeat([0.0, 3, 6], 18)  # its error is common to a reference
         found = evaluate(manifest, predictions=[predict(shifted)])
+        assert f"{len(set(references))} references are resampled, which takes minutes" in caplog.text
         low, high = found["ci"]["result"]
         assert low < found["signed"]["result"] < high
         widths.append(high - low)

@@ -41,6 +41,14 @@ def test_baselines_come_from_the_table_and_the_store_of_the_run(tmp_path: Path) 
     assert "<td>baseline: compression_level</td>" in text
 
 
+def test_a_reversed_model_is_said_to_be_so_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write(tmp_path)
+    report(run, scores=tmp_path / "labels.csv")
+    shown = capsys.readouterr().out
+    assert "predictions: REVERSED: pooled PLCC -1.0000, KROCC -1.0000." in shown  # six videos count for no SROCC
+    assert "predictions: against the subjective scores in 1 of 1 groups (lowest coefficient): g (-1.00)" in shown
+
+
 @pytest.mark.parametrize("content", ["data: [", "- a\n", "data: 3\n", "", "data: {store: 3, decoder: none}\n"])
 def test_a_configuration_that_says_nothing_costs_no_report(tmp_path: Path, content: str) -> None:
     run = write(tmp_path)

@@ -122,9 +122,8 @@ class TrainCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
         run = Path(self._get(self.config, "run"))
-        callbacks = [*callbacks, StopAfterBatch()]
         if config.get("enable_checkpointing") is not False:
-            callbacks += checkpoints(run)
+            callbacks = [*callbacks, *checkpoints(run), StopAfterBatch()]
         seed = self._get(self.config, "seed_everything")
         if isinstance(seed, int) and not isinstance(seed, bool):
             callbacks.append(SeedSteps(seed))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from cvqa_models.callbacks.checkpoints import LAST
 from cvqa_models.ending import AT_ONCE, Stopped
@@ -19,13 +19,15 @@ from cvqa_models.ending import AT_ONCE, Stopped
 log = logging.getLogger(__name__)
 
 
-class StopAfterBatch(pl.Callback):
+class StopAfterBatch(Checkpoint):
     """Handle SIGTERM, and in a SLURM job the signal that announces its end, between two batches.
 
-    Between batches the weights and the state of the optimiser belong together, and ranks can agree. After SIGTERM to
-    any rank `last.ckpt` is written and the process ends with exit code 143; a second one ends it at once, and so does
-    the first where no training is under way. After SLURM's signal (SIGUSR1), Lightning writes `hpc_ckpt_N.ckpt` and
-    asks for the job to be queued again.
+    Between batches the weights and the state of the optimiser belong together, and ranks can agree; after the last one
+    of an epoch comes its validation. After SIGTERM to any rank `last.ckpt` is written and the process ends with exit
+    code 143; a second one ends it at once, and so does the first where no training is under way. After SLURM's signal
+    (SIGUSR1), Lightning writes `hpc_ckpt_N.ckpt` and asks for the job to be queued again.
+
+    It is a checkpoint callback, since those come last: what the others have to remember of an epoch is known then.
     """
 
     def __init__(self) -> None:
@@ -78,6 +80,13 @@ class StopAfterBatch(pl.Callback):
         raise Stopped(number)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not trainer.is_last_batch:  # an epoch ends with its validation
+            self._answer(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._answer(trainer)
+
+    def _answer(self, trainer: pl.Trainer) -> None:
         if self._slurm and trainer.strategy.reduce_boolean_decision(self._announced, all=False):
             self._announced = False
             trainer._signal_connector._slurm_sigusr_handler_fn(signal.SIGUSR1, None)  # type: ignore[arg-type]
@@ -85,10 +94,6 @@ class StopAfterBatch(pl.Callback):
             self._between_batches = True
             # A launcher takes any code but 0 of a rank that it started for a fault, and kills the first rank.
             raise Stopped(signal.SIGTERM) if trainer.is_global_zero else SystemExit(0)
-
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if self._training:
-            self.on_train_batch_end(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if self._between_batches:

@@ -291,6 +291,10 @@ class QualityModule(pl.LightningModule, ABC):
         if math.isinf(self.trainer.num_training_batches):
             self.trainer.fit_loop.setup_data()  # Lightning counts batches on its own only where epochs end the run
         batches = self.trainer.num_training_batches
+        if self.trainer.ckpt_path is not None:
+            # This loader was made before the counters of the resumed run are restored, by which it would go on inside
+            # an epoch; without it, Lightning makes another one when training starts.
+            self.trainer.fit_loop._combined_loader = None
         per_epoch = 1 if math.isinf(batches) else max(1, math.ceil(batches / self.trainer.accumulate_grad_batches))
         return (None if math.isinf(total) else int(total)), per_epoch
 

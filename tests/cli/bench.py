@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
 import yaml
 
 from cvqa_models.commands.extract import extract_table
@@ -52,3 +56,24 @@ def fit_words(configs: list[Path], run: Path, *more: str, command: str = "fit") 
     names = [*configs, ROOT / "configs/trainer/cpu.yaml"]
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     return [command, *(f"--config={name}" for name in names), f"--run={run}", *quiet, *more]
+
+
+class SendSignal(pl.Callback):
+    """Send this process a signal during a batch of training, or of prediction.
+
+    Args:
+        name: Name of the signal.
+        epoch: Epoch of training.
+        batch: Number of the batch.
+    """
+
+    def __init__(self, name: str, epoch: int, batch: int) -> None:
+        self.number = signal.Signals[name]
+        self.moment = (epoch, batch)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int) -> None:
+        if (trainer.current_epoch, index) == self.moment:
+            os.kill(os.getpid(), self.number)
+
+    def on_predict_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        os.kill(os.getpid(), self.number)

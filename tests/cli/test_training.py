@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -330,3 +330,79 @@ def test_a_run_folder_has_one_owner(configs: list[Path], trained: Path, told: To
         with owned(run):
             pass
     assert content(run / "checkpoints" / "last.ckpt")["epoch"] == 2
+
+
+# Signals
+
+
+Stop = Callable[..., tuple[int, list[str]]]
+
+
+@pytest.fixture
+def stop(configs: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stop]:
+    """Run a command that gets a signal in its second epoch; returns the exit code and what it says last."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+
+    def run(folder: Path, *names: str, batch: int = 2, command: str = "fit") -> tuple[int, list[str]]:
+        words = fit_words(configs, folder, "--trainer.max_epochs=3", command=command)
+        if command != "fit":
+            words.remove("--trainer.max_epochs=3")
+        for number, name in enumerate(names):
+            arguments = {"name": name, "epoch": 1, "batch": batch + number}
+            callback = {"class_path": "tests.cli.bench.SendSignal", "init_args": arguments}
+            words.append(f"--trainer.callbacks+={json.dumps(callback)}")
+        monkeypatch.setattr(sys, "argv", ["train.py", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert isinstance(end.value.code, int)
+        return end.value.code, capsys.readouterr().err.strip().splitlines()
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "code", "steps"), [("SIGTERM", 2, 143, 9), ("SIGTERM", 5, 143, 12), ("SIGINT", 2, 130, 6)]
+)
+def test_a_stopped_run_goes_on_as_if_nothing_had_been(
+    name: str, batch: int, code: int, steps: int, configs: list[Path], trained: Path, stop: Stop, tmp_path: Path
+) -> None:
+    ended, lines = stop(tmp_path / "run", name, batch=batch)
+    assert ended == code
+    assert lines[-1].startswith(f"train.py: stopped by {'SIGTERM' if name == 'SIGTERM' else 'Ctrl-C'}")
+    assert not [line for line in lines if "Traceback" in line]
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert content(last)["global_step"] == steps
+    cli.run_cli(fit_words(configs, tmp_path / "run", "--trainer.max_epochs=3", "--ckpt_path=last"))
+    for file in ("last.ckpt", "best.ckpt"):
+        assert_same(tmp_path / "run" / "checkpoints" / file, trained / "checkpoints" / file)
+
+
+def test_a_stopped_prediction_leaves_none(stop: Stop, tmp_path: Path) -> None:
+    ended, lines = stop(tmp_path / "run", "SIGTERM", command="predict")
+    assert (ended, lines[-1][:29]) == (143, "train.py: stopped by SIGTERM;")
+    assert not list((tmp_path / "run").rglob("predictions*"))
+
+
+def test_a_job_that_slurm_queues_again_goes_on_by_the_same_command(
+    configs: list[Path], trained: Path, stop: Stop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "scontrol"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    for name, value in {"NTASKS": "1", "JOB_ID": "17", "JOB_NAME": "x", "PROCID": "0", "LOCALID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    run = tmp_path / "run"
+    code, _ = stop(run, "SIGUSR1", "SIGTERM", batch=1)
+    assert code == 143
+    assert (tmp_path / "asked").read_text() == "requeue 17\n"
+    assert content(run / "hpc_ckpt_1.ckpt")["global_step"] == 8
+    assert content(run / "checkpoints" / "last.ckpt")["global_step"] == 9
+    assert find_checkpoint(run, "hpc") == run / "hpc_ckpt_1.ckpt"
+    (run / "checkpoints" / "last.ckpt").unlink()  # as if SIGKILL had come before it was written
+    cli.run_cli(fit_words(configs, run, "--trainer.max_epochs=3"))
+    assert_same(run / "checkpoints" / "last.ckpt", trained / "checkpoints" / "last.ckpt")

@@ -218,6 +218,7 @@ def run_cli(args: list[str] | None = None) -> TrainCLI:
 def train() -> None:
     """Run the command line, telling what happens on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    ending.leave_with_starter("train.py")
     run_cli()
 
 

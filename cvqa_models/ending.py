@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,8 @@ from typing import NoReturn
 from cvqa_models.mistakes import is_told, sentence
 
 MISTAKE = 2  # exit code
+STARTER = "CVQA_STARTER"  # environment variable: number of the process that started the ranks of a run
+LOOK = 2.0  # seconds between two looks whether it is still there
 AT_ONCE = 1.0  # seconds; `timeout` and some launchers send a signal twice, which means it once
 
 # Signals that ask a program to end -> what the user is told of them.
@@ -50,6 +53,30 @@ def run(program: str, command: Callable[[], object]) -> NoReturn:
     _open_standard_streams()
     _catch_signals()
     sys.exit(_exit_code(program, command))
+
+
+def leave_with_starter(program: str) -> None:
+    """End this process when it is a rank of a run and the process that started the ranks is gone.
+
+    It would wait for the others: up to half an hour while the run is set up, and on GPUs also in the middle of it. The
+    opposite case, a rank that is gone, is seen by the process that started it.
+
+    Args:
+        program: Name in front of what is said.
+    """
+    starter = int(os.environ.get(STARTER, os.getpid()))
+    # Ranks that `torchrun` starts have a watcher in it.
+    if "LOCAL_RANK" not in os.environ or "TORCHELASTIC_RUN_ID" in os.environ or starter == os.getpid():
+        os.environ[STARTER] = str(os.getpid())  # for the ranks that this process starts
+        return
+
+    def watch() -> None:
+        while os.getppid() == starter:
+            time.sleep(LOOK)
+        _say(f"{program}: the process that started this rank is gone; start the run again from its last checkpoint.")
+        os._exit(MISTAKE)  # the main thread may wait in a call that no exception reaches
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _exit_code(program: str, command: Callable[[], object]) -> int:

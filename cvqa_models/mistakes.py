@@ -27,7 +27,8 @@ def innermost(message: str) -> str:
 def is_told(error: Exception) -> bool:
     """Return whether `sentence` is all that a user needs of an error; of others the traceback is wanted, to mend us."""
     return isinstance(error, (ValueError, OSError, MemoryError, RecursionError)) or (
-        isinstance(error, RuntimeError) and (is_loader_failure(error) or _is_memory_failure(error))
+        isinstance(error, RuntimeError)
+        and (is_loader_failure(error) or _is_memory_failure(error) or is_lost_rank(error))
     )
 
 
@@ -62,6 +63,11 @@ def _told(error: Exception) -> str:
             f"{str(error).partition('. ')[0]}: a process that decodes videos hung or was killed; raise "
             "`data.timeout`, lower `data.num_workers` if memory ran out, and look for broken files with `cvqa check`."
         )
+    if is_lost_rank(error):
+        return (
+            "another process of this run ended or hung; if it said why, that stands beside this. Start the run again from "
+            "its last checkpoint."
+        )
     text = str(error).strip()
     if "in DataLoader worker process" in text:
         text = re.split(r"\n[\w.]+: ", text)[-1]  # the last line of a traceback that a worker sent as text
@@ -78,6 +84,13 @@ def sentence_of(path: str | Path, error: Exception) -> str:
 def is_loader_failure(error: Exception) -> bool:
     """Return whether a loader lost a worker process or waited too long for it, which torch says as a RuntimeError."""
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader")
+
+
+def is_lost_rank(error: Exception) -> bool:
+    """Return whether a process found that another of its run is gone, which torch says in a RuntimeError of its own."""
+    # Torch is slow to import, so its classes are told by name; Gloo's errors have none, but name its source files.
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return "DistError" in kinds or (isinstance(error, RuntimeError) and "gloo/transport" in str(error))
 
 
 def _is_memory_failure(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
@@ -103,17 +104,20 @@ def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
         parser.add_argument(f"--{key}", action="store_true")
     parser.add_function_arguments(function, as_positional=False, skip={*positional, *lists, *flags})
     try:
-        values = parser.instantiate(parser.parse_args([_underscored(word) for word in words])).as_dict()
+        values = parser.instantiate(parser.parse_args(_underscored(words))).as_dict()
     except ArgumentError as error:
-        raise ValueError(f"{innermost(str(error))}; `cvqa {name} --help` lists the options.") from error
+        dashed = [word for word in words if re.match("-[^-]", word)]
+        hint = f", and a name that begins with a dash is written ./{dashed[0]}" if dashed else ""
+        raise ValueError(f"{innermost(str(error))}; `cvqa {name} --help` lists the options{hint}.") from error
     words_given = [values.pop(key) for key in positional]
     return function(*words_given, **values)
 
 
-def _underscored(word: str) -> str:
-    """Return an option in the spelling of Python: `--from-table` is `--from_table`."""
-    name, equals, value = word.partition("=")
-    return name.replace("-", "_").replace("__", "--", 1) + equals + value if name.startswith("--") else word
+def _underscored(words: list[str]) -> list[str]:
+    """Return options in the spelling of Python, as `--from-table` is `--from_table`; after `--` there are none."""
+    end = words.index("--") if "--" in words else len(words)
+    spelt = [re.sub("^--([^=]*)", lambda option: "--" + option[1].replace("-", "_"), word) for word in words[:end]]
+    return spelt + words[end:]
 
 
 def _list_item(hint: Any) -> Any:

@@ -48,6 +48,19 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_names_of_files_are_taken_as_they_are() -> None:
+    def command(paths: list[Path], /, *, out: Path | None = None) -> tuple[object, ...]:
+        """Do nothing."""
+        return paths, out
+
+    odd = ["clip:12.mp4", "null", "1e5", "[a].mp4", "{b}: c.mp4", "true", "@x", "~", "a*.mp4", "a=b--c.mp4"]
+    assert call("x", command, odd) == ([Path(name) for name in odd], None)
+    dashed = ["-clip.mp4", "--my-clip.mp4", "--", "--out"]
+    assert call("x", command, ["--out=-o.csv", "--", *dashed]) == ([Path(name) for name in dashed], Path("-o.csv"))
+    with pytest.raises(ValueError, match=r"a name that begins with a dash is written \./-clip\.mp4"):
+        call("x", command, ["-clip.mp4"])
+
+
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys, atexit; sys.argv = ['cvqa']; atexit.register(lambda: print('torch' in sys.modules)); "

@@ -142,7 +142,7 @@ def examine(case: st.SearchStrategy[Any], prove: Callable[[Any], None], examples
 
         @seed(number)
         @settings(
-            max_examples=1000 if SECONDS else examples,
+            max_examples=200 if SECONDS else examples,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

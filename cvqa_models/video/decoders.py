@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ def _torchcodec(path: str) -> Any:
     except (ImportError, RuntimeError, OSError) as error:  # a missing package, or one that finds no FFmpeg
         raise UnopenableError("it is not installed") from error
     try:
-        return module.VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+        return module.VideoDecoder(_whole_name(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
     except (RuntimeError, ValueError) as error:
         raise UnopenableError(_line(error)) from error
 
@@ -61,7 +62,7 @@ def frames_torchcodec(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[
 def _decord(path: str) -> Any:
     decord = importlib.import_module("decord")
     try:
-        return decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
+        return decord.VideoReader(_whole_name(path), ctx=decord.cpu(0), num_threads=1)
     except (RuntimeError, decord.DECORDError) as error:
         raise UnopenableError(_line(error)) from error
 
@@ -178,6 +179,11 @@ def _as_pyav_shows(info: VideoInfo) -> VideoInfo:
 
 def _constant_rate(count: int, fps: float) -> Timeline:
     return Timeline(count, fps, tuple(i / fps for i in range(count)))
+
+
+def _whole_name(path: str) -> str:
+    """Return the absolute name of a file, of which no part before a colon is taken for a protocol."""
+    return str(Path(path).absolute())
 
 
 def _groups(wanted: Sequence[int]) -> Iterator[list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -17,6 +18,8 @@ from cvqa_models.video.frames import Timeline
 from cvqa_models.video.geometry import shown, side_data
 from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
 from cvqa_models.video.scaling import check_matrix
+
+logger = logging.getLogger(__name__)
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # by H.273 number
 # Standards that say what an absent range means: limited. FFmpeg takes gray without a range as full.
@@ -114,7 +117,9 @@ def frames_pyav(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, V
     target = next(waiting)
     with open_file(info.path) as container:
         chosen = video_stream(info.path, container, info.stream)
+        size = None
         for index, frame in enumerate(_decode(info.path, container, chosen)):
+            size = _say_new_size(info.path, size, frame, index)
             if index < target:
                 continue
             if info.stamps is not None and frame.pts != info.stamps[index]:
@@ -124,6 +129,17 @@ def frames_pyav(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, V
             if target < 0:
                 return
     raise TimelineChangedError
+
+
+def _say_new_size(path: str, size: tuple[int, int] | None, frame: VideoFrame, index: int) -> tuple[int, int]:
+    """Return the size of `frame`; log it where it is another than before."""
+    new = (frame.width, frame.height)
+    if size is not None and new != size:
+        told = "x".join(map(str, new))
+        logger.warning(
+            "'%s': pictures are %s from frame %d on; all are scaled to the size of the first", path, told, index
+        )
+    return new
 
 
 def count_pyav(path: str, stream: int | None = None) -> int:

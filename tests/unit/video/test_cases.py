@@ -81,3 +81,13 @@ def test_a_timeline_goes_by_time_not_by_frames() -> None:
     )
     assert variable.duration == pytest.approx(constant.duration, abs=0.2)
     assert variable.seconds == pytest.approx(constant.seconds, abs=3)
+
+
+def test_each_side_is_cropped_by_its_own_amount(tmp_path: Path) -> None:
+    data = bytearray((CASES / "video" / "D_crop.mkv").read_bytes())
+    for element, lines in {b"\x54\xcc": 8, b"\x54\xdd": 24, b"\x54\xbb": 12, b"\x54\xaa": 28}.items():
+        data[data.index(element + b"\x81") + 3] = lines  # left, right, top, bottom
+    path = tmp_path / "uneven.mkv"
+    path.write_bytes(data)
+    assert probe(path).filters == (("crop", "w=iw-32:h=ih-40:x=8:y=12"),)
+    assert pictures(path, 50).shape == (3, 50, 140, 288)

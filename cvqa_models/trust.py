@@ -14,14 +14,14 @@ import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PureWindowsPath
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from jsonargparse import _common as jsonargparse_settings
 from jsonargparse import set_parsing_settings
 
+from cvqa_models.places import reaches_out
+
 PACKAGE = "cvqa_models"
-FILES = ("weights", "base", "tuned", "path")  # last words of arguments that name files
 
 
 class _MismatchError(ValueError):
@@ -59,12 +59,6 @@ def imports_only_from(trusted: Sequence[str] = ()) -> Iterator[None]:
         jsonargparse_settings.parsing_settings.update(before)
 
 
-def reaches_out(value: str) -> bool:
-    """Return whether a name leaves the folders where files are looked for: an absolute path, `..`, `~`, or a URL."""
-    windows = PureWindowsPath(value)  # knows both kinds of slash
-    return value.startswith("~") or bool(windows.anchor) or ".." in windows.parts or "://" in value or "\0" in value
-
-
 def check_extent(value: object) -> None:
     """Refuse plain values that are nested more deeply, or hold more of them, than any configuration does.
 
@@ -83,25 +77,6 @@ def check_extent(value: object) -> None:
             left += [(part, depth + 1) for part in item.values()]
         elif isinstance(item, list | tuple | set | frozenset):
             left += [(part, depth + 1) for part in item]
-
-
-def portable(value: Any, *, on_this_machine: bool, key: str = "") -> Any:
-    """Return plain values without places on a machine: of a file that lies elsewhere, the name alone is left.
-
-    Args:
-        value: Arguments of a model, nested.
-        on_this_machine: Whether they were made here: then every argument that is a path of an existing file counts,
-            whatever it is called. Otherwise nothing is looked up.
-        key: Name of the argument.
-    """
-    if isinstance(value, Mapping):
-        return {name: portable(item, on_this_machine=on_this_machine, key=str(name)) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(portable(item, on_this_machine=on_this_machine, key=key) for item in value)
-    if not isinstance(value, str) or not reaches_out(value):
-        return value
-    is_file = key.endswith(FILES) or (on_this_machine and "\0" not in value and Path(value).expanduser().exists())
-    return PureWindowsPath(value).name if is_file else value
 
 
 class _Checker:

@@ -231,10 +231,10 @@ def check_archive(path: Path) -> None:
     try:
         parts = zipfile.ZipFile(path).infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-        raise ValueError(f"'{path}' is a damaged archive ({error}); copy it again") from error
+        raise ValueError(f"'{path}' is a damaged archive ({error}); copy it again.") from error
     # Others, such as those with programs in them, pack a little.
     if sum(part.file_size for part in parts) > 2 * path.stat().st_size + (1 << 20):
-        raise ValueError(f"'{path}' is an archive that unpacks to more than it is; expected a file of `torch.save`")
+        raise ValueError(f"'{path}' is an archive that unpacks to more than it is; expected a file of `torch.save`.")
 
 
 def check_tensor(tensor: Tensor, path: Path) -> None:
@@ -247,7 +247,7 @@ def check_tensor(tensor: Tensor, path: Path) -> None:
     if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise ValueError(
             f"'{path}' holds a tensor of shape {tuple(tensor.shape)} that is not stored as plain numbers; save it as a "
-            "dense tensor of its own"
+            "dense tensor of its own."
         )
 
 

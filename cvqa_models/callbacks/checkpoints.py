@@ -14,7 +14,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from cvqa_models.data.atomic import write_bytes
-from cvqa_models.trust import reaches_out
+from cvqa_models.places import reaches_out
 
 BEST, LAST = "best", "last"
 # What a `ModelCheckpoint` remembers of files: single names, and names with their score.
@@ -77,12 +77,13 @@ class PortableState(pl.Callback):
         for keeper in _file_keepers(trainer):
             if keeper.state_key not in states:
                 continue
-            state = _absolute(_relative(states[keeper.state_key]), str(keeper.dirpath))
+            state = states.pop(keeper.state_key)
+            if not _stays_inside(state):
+                continue
+            state = _absolute(_relative(state), str(keeper.dirpath))
+            # The best epoch of another run is no file of this one, which would wait for a better one in vain.
             if keeper.file_exists(state["best_model_path"] or str(keeper.dirpath), trainer):
                 states[keeper.state_key] = state
-            else:
-                # The best epoch of another run is no file of this one, which would wait for a better one in vain.
-                del states[keeper.state_key]
         for stopping in trainer.early_stopping_callbacks:
             if isinstance(stopping, EarlyStopping) and stopping.state_key in states:
                 states[stopping.state_key]["patience"] = stopping.patience
@@ -99,19 +100,25 @@ def _relative(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(state: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Return a callback's state for its folder here.
-
-    Raises:
-        ValueError: If it names files outside of that folder, which the callback would remove when a better epoch comes.
-    """
-    names = [str(state.get(key) or "") for key in _NAMES] + [str(name) for name in state.get(_SCORES, {})]
-    outside = [name for name in names if reaches_out(name)]
-    if outside:
-        raise ValueError(
-            f"The checkpoint says that it keeps '{outside[0][:80]}', outside of its folder; it was tampered with, so "
-            "start a new run, or take another checkpoint."
-        )
     return _renamed(state, folder, lambda name: str(Path(folder) / name))
+
+
+def _stays_inside(state: object) -> bool:
+    """Return whether a callback's state names files of its own folder alone, and is of the form that Lightning writes.
+
+    The callback removes what its state names when a better epoch comes, so a name that leads out of the folder is not
+    taken over: it is of another run, or was put there to remove something.
+    """
+    if not isinstance(state, dict) or not isinstance(state.get(_SCORES, {}), dict):
+        return False
+    names = [*(state.get(key) or "" for key in _NAMES), *state.get(_SCORES, {}), state.get("dirpath") or ""]
+    if not all(isinstance(name, str) for name in names):
+        return False
+    relative = _relative(state)
+    return not any(
+        reaches_out(name)
+        for name in [*(relative[key] for key in _NAMES if key in relative), *relative.get(_SCORES, {})]
+    )
 
 
 def _renamed(state: dict[str, Any], folder: str | None, rename: Callable[[str], str]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from cvqa_models.mistakes import sentence
 from cvqa_models.models.module import QualityModule
-from cvqa_models.trust import check_extent, check_model, imports_only_from, portable
+from cvqa_models.places import located, named
+from cvqa_models.trust import check_extent, check_model, imports_only_from
 from cvqa_models.weights import DAMAGED, check_archive, check_tensor, written_by_torch
 
 
@@ -55,7 +56,7 @@ def _check_content(content: Any, path: Path) -> None:
     """Raise a ValueError unless a checkpoint's parts are what Lightning writes, and its weights are numbers."""
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"'{path}' has no `state_dict`; expected a checkpoint written by `train.py fit`.")
-    for key in ("state_dict", "current_model_state", "hyper_parameters", "frozen_digests"):
+    for key in ("state_dict", "current_model_state", "hyper_parameters", "frozen_digests", "callbacks"):
         part = content.get(key, {})
         if not isinstance(part, Mapping) or not all(type(name) is str for name in part):
             raise ValueError(f"'{path}' holds no table of names as `{key}`; copy or train it again.")
@@ -114,7 +115,7 @@ def model_config(checkpoint: dict[str, Any], path: str | Path, trusted: Sequence
 
     It builds nothing but classes of trusted packages. Trained branches and the head lose their `weights`: the
     checkpoint holds what they have become, so the file that they started from need not be on this machine. Other files
-    go by their names, and nothing is fetched.
+    are looked for by their names, see `located`, and nothing is fetched.
 
     Args:
         checkpoint: Content of the checkpoint.
@@ -134,11 +135,11 @@ def model_config(checkpoint: dict[str, Any], path: str | Path, trusted: Sequence
         hparams.pop("_instantiator", None)
         if "weights" in hparams:
             hparams["weights"] = None
-        config = {"class_path": class_path, "init_args": _as_data(portable(hparams, on_this_machine=False))}
+        config = {"class_path": class_path, "init_args": _as_data(named(hparams))}
         check_model(config, QualityModule, trusted)
     except ValueError as error:
         raise ValueError(f"'{path}' holds a model that cannot be built here: {error}.") from error
-    return config
+    return {"class_path": class_path, "init_args": located(config["init_args"], Path(path))}
 
 
 def _as_data(value: Any) -> Any:

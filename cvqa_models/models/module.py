@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import pytorch_lightning as pl
@@ -24,7 +25,7 @@ from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.metrics.accumulate import GroupAccumulator
 from cvqa_models.models.finite import check_gradients, check_scores, describe_loss
 from cvqa_models.models.schedule import Rates, WarmupCosine
-from cvqa_models.trust import portable
+from cvqa_models.places import portable
 from cvqa_models.types import Batch, Demand, Prediction
 from cvqa_models.weights import digest
 
@@ -327,11 +328,12 @@ class QualityModule(pl.LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave weights out that lie in files; their digests go in, so that loading can tell if they are the same.
 
-        Where these files lie on this machine is left out, too: their names stay.
+        Where these files lie on this machine is left out, too: see `portable`.
         """
         left_out = self._left_out()
+        run = Path(self._trainer.default_root_dir) if self._trainer is not None else None
         if "hyper_parameters" in checkpoint:
-            checkpoint["hyper_parameters"] = portable(checkpoint["hyper_parameters"], on_this_machine=True)
+            checkpoint["hyper_parameters"] = portable(checkpoint["hyper_parameters"], run)
         checkpoint["frozen_digests"] = {name: digest(branch) for name, branch in left_out.items()}
         for state in _states(checkpoint):
             for name, branch in left_out.items():

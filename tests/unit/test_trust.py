@@ -19,7 +19,7 @@ import cvqa_models
 from cvqa_models.branches.base import Branch
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.module import QualityModule
-from cvqa_models.trust import check_extent, check_model, portable, reaches_out
+from cvqa_models.trust import check_extent, check_model
 
 BRANCH = "cvqa_models.branches.timm.Timm"
 
@@ -129,29 +129,6 @@ def test_no_argument_of_the_package_is_of_open_type() -> None:
         for parameter in inspect.signature(one).parameters.values():
             assert parameter.kind is not parameter.VAR_KEYWORD, one
             assert is_closed(hints[parameter.name]), (one, parameter.name)
-
-
-@pytest.mark.parametrize(
-    "value", ["/etc/x", "~/x", "../x", "a/../../x", r"C:\x", r"\\host\x", "http://x/y", "a\0b/../c"]
-)
-def test_a_name_that_leaves_its_folder_is_told(value: str) -> None:
-    assert reaches_out(value)
-    assert portable({"weights": value}, on_this_machine=False)["weights"] != value
-
-
-@pytest.mark.parametrize("value", ["swin.pth", "sub/swin.pth", "timm/resnet50.a1_in1k", "a..b", "What of it? ..."])
-def test_a_name_of_a_file_is_kept(value: str) -> None:
-    assert not reaches_out(value)
-    assert portable({"weights": [value]}, on_this_machine=True) == {"weights": [value]}
-
-
-def test_only_files_lose_their_places(tmp_path: Path) -> None:
-    own = tmp_path / "own.pth"
-    text = {"prompt": "/look at this", "file": str(own), "base": "/gone/llava"}
-    assert portable(text, on_this_machine=True) == {"prompt": "/look at this", "file": str(own), "base": "llava"}
-    own.touch()
-    assert portable(text, on_this_machine=True)["file"] == "own.pth"
-    assert portable(text, on_this_machine=False)["file"] == str(own)
 
 
 def test_values_that_unfold_to_more_than_memory_are_refused() -> None:

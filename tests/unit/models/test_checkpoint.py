@@ -122,7 +122,9 @@ def test_a_checkpoint_gives_no_leave_to_download() -> None:
     assert model_config({"hyper_parameters": hparams}, "x.ckpt")["init_args"]["download"] is False
 
 
-@pytest.mark.parametrize("key", ["state_dict", "current_model_state", "hyper_parameters", "frozen_digests"])
+@pytest.mark.parametrize(
+    "key", ["state_dict", "current_model_state", "hyper_parameters", "frozen_digests", "callbacks"]
+)
 @pytest.mark.parametrize("value", [[1], {1: torch.zeros(1)}])
 def test_a_part_that_is_no_table_is_refused(tmp_path: Path, key: str, value: object) -> None:
     path = saved(tmp_path / "odd.ckpt", {"state_dict": {}, key: value})
@@ -198,8 +200,8 @@ def test_what_is_passed_on_tells_nothing_of_the_machine(tmp_path: Path) -> None:
     }
     model = CompressionLevelModel(CompressionLevel(str(weights), width=8, frozen=True), GroupLoss())
     config = {"class_path": "cvqa_models.models.compression_level.CompressionLevelModel", "init_args": hparams}
-    path = tmp_path / "run" / "last.ckpt"
-    path.parent.mkdir()
+    path = tmp_path / "a" / "run" / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
     path.write_bytes(to_bytes(model, config))
     assert str(tmp_path).encode() not in path.read_bytes()
     assert init_args["weights"] == str(weights)  # the run's own record is left alone
@@ -208,3 +210,5 @@ def test_what_is_passed_on_tells_nothing_of_the_machine(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CVQA_WEIGHTS", str(tmp_path))
         assert isinstance(load_model(path), CompressionLevelModel)
+    weights.rename(tmp_path / "a" / "own.safetensors")  # beside the run
+    assert isinstance(load_model(path), CompressionLevelModel)

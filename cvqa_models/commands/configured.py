@@ -46,7 +46,7 @@ class Configured:
         with_data: bool = True,
         trusted: Sequence[str] = (),
     ) -> None:
-        parts = [_read(path) for path in files]
+        parts = [_parts(path) for path in files]
         self._trusted = tuple(trusted)
         self._seed = next((part["seed_everything"] for part in reversed(parts) if "seed_everything" in part), None)
         self._parser = ArgumentParser(exit_on_error=False)
@@ -56,11 +56,14 @@ class Configured:
             self._parser.add_class_arguments(GroupDataModule, "data")
         used = ("model", "data") if with_data else ("model",)
         words = [f"--config={json.dumps({key: part[key] for key in used if key in part})}" for part in parts]
+        unknown = [key for key in changes or {} if key.split(".")[0] not in used]
+        if unknown:
+            raise ValueError(f"`{unknown[0]}` is no value of a configuration here; expected one of {', '.join(used)}.")
         words += [
             f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
             for key, value in (changes or {}).items()
         ]
-        with _one_sentence(), imports_only_from(self._trusted):
+        with one_sentence(), imports_only_from(self._trusted):
             self._values: Namespace = self._parser.parse_args(words)
 
     @property
@@ -77,13 +80,13 @@ class Configured:
         """
         if seed is not None:
             torch.manual_seed(seed)
-        with _one_sentence(), imports_only_from(self._trusted):
+        with one_sentence(), imports_only_from(self._trusted):
             built = self._parser.instantiate(self._values)
         return built.model, built.data
 
     def build_model(self) -> QualityModule:
         """Return the model alone. Errors are those of `build`."""
-        with _one_sentence(), imports_only_from(self._trusted):
+        with one_sentence(), imports_only_from(self._trusted):
             model: QualityModule = self._parser.instantiate(self._values).model
         return model
 
@@ -94,8 +97,13 @@ class Configured:
         return plain
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return the top of a configuration file: part -> content."""
+def read_yaml(path: Path) -> Any:
+    """Return the plain values in a file of YAML.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no YAML, or holds objects, or unfolds to more than any configuration holds.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no configuration '{path}'.")
     try:
@@ -103,7 +111,13 @@ def _read(path: Path) -> dict[str, Any]:
         check_extent(content)
         json.dumps(content)
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' is no configuration in YAML: {' '.join(str(error).split())}.") from error
+        raise ValueError(f"'{path}' is not YAML: {' '.join(str(error).split())}.") from error
+    return content
+
+
+def _parts(path: Path) -> dict[str, Any]:
+    """Return the top of a configuration file: part -> content."""
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"'{path}' holds no part such as `model`; expected a configuration for `train.py`.")
     unknown = [key for key in content if key not in ("model", "data", *OTHERS)]
@@ -116,7 +130,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
     """Turn the parser's error into a ValueError."""
     try:
         yield

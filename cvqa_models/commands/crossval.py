@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from cvqa_models.commands.baselines import baselines
-from cvqa_models.commands.configured import Configured
+from cvqa_models.commands.configured import Configured, read_yaml
 from cvqa_models.commands.crossval_output import payload_of, show
 from cvqa_models.commands.evaluate import evaluate_rows
 from cvqa_models.commands.score_rows import ScoreRows
@@ -134,10 +133,7 @@ def _configured(
         return {path.stem: Configured([path, *overlay], trusted=trusted) for path in files}
     if not variants.is_file():
         raise FileNotFoundError(f"There is no file of variants '{variants}'.")
-    try:
-        content = yaml.safe_load(variants.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"'{variants}' is not YAML: {' '.join(str(error).split())}.") from error
+    content = read_yaml(variants)
     if not content or not isinstance(content, dict) or not all(isinstance(values, dict) for values in content.values()):
         raise ValueError(
             f"'{variants}' holds no mapping of name -> values; expected such as `mlp: {{model.hidden: 32}}`."

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from rich.table import Column, Table
 
 from cvqa_models.terminal import console, say
@@ -119,9 +118,13 @@ def check_files(named: set[str]) -> dict[str, str]:
 
 def describe(path: Path) -> System:
     """Return the row of one config."""
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    here = {name: _is_here(name) for name in _named_weights(config)}
-    model = _build_on_meta(_without_weights(config)["model"])
+    from cvqa_models.commands.configured import read_yaml
+
+    config = read_yaml(path)
+    if not isinstance(config, dict) or "model" not in config:
+        raise ValueError(f"'{path}' has no part `model`; expected the configuration of a system.")
+    here = {name: _is_here(name) for name in _named_weights(config["model"])}
+    model = _build_on_meta(_without_weights(config["model"]))
     branches = {name: f"{type(branch).__name__} {branch.dim}" for name, branch in model.each_branch().items()}
     return System(
         name=path.stem,
@@ -158,11 +161,13 @@ def _build_on_meta(config: dict[str, Any]) -> Any:
     import torch
     from jsonargparse import ArgumentParser
 
+    from cvqa_models.commands.configured import one_sentence
     from cvqa_models.models.module import QualityModule
+    from cvqa_models.trust import imports_only_from
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(QualityModule, "model")
-    with torch.device("meta"):
+    with torch.device("meta"), one_sentence(), imports_only_from():
         return parser.instantiate(parser.parse_object({"model": config})).model
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cvqa_models import cli
+from cvqa_models import cli, resuming
 from cvqa_models.__main__ import COMMANDS, call, find_command, load_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,8 +75,8 @@ def test_a_shown_training_run_fits_the_signatures(page: str, line: str, monkeypa
 
     tiny = yaml.safe_load((ROOT / "configs/tiny/flagship.yaml").read_text())["model"]
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(cli, "read_checkpoint", lambda path: {})
-    monkeypatch.setattr(cli, "model_config", lambda checkpoint, path, trusted: tiny)
+    monkeypatch.setattr(resuming, "read_checkpoint", lambda path: {})
+    monkeypatch.setattr(resuming, "model_config", lambda checkpoint, path, trusted: tiny)
     monkeypatch.setattr(cli.TrainCLI, "before_instantiate_classes", stop)
     with pytest.raises(Parsed):
         cli.run_cli(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -276,11 +277,18 @@ def _same_size(key: str, views: Sequence[Tensor], names: Sequence[str]) -> list[
 
 def _batch(records: Sequence[VideoRecord], views: dict[str, Tensor], features: dict[str, Tensor]) -> Batch:
     names = [record.group for record in records]
+    mos = torch.tensor([record.mos for record in records], dtype=torch.float32)
+    for record, held in zip(records, mos.tolist(), strict=True):
+        if math.isinf(held) or (record.mos and not held):
+            raise ValueError(
+                f"`mos` of {record.video_id!r} is {record.mos}, which float32 does not hold, as a model has it; "
+                "bring the scores to another unit."
+            )
     return Batch(
         video_id=[record.video_id for record in records],
         group_name=names,
         group=_group_index(names),
-        mos=torch.tensor([record.mos for record in records], dtype=torch.float32),
+        mos=mos,
         weight=torch.tensor([record.weight for record in records], dtype=torch.float32),
         views=views,
         features=features,

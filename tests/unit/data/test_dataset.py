@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,13 @@ def test_frames_of_several_sizes_are_refused(decoder: Decoder) -> None:
     parts = [load_batch([record], {"a": Demand(NATIVE, None)}, None, OPTIONS) for record in RECORDS[:2]]
     with pytest.raises(ValueError, match="cannot share a batch"):
         concatenate(parts)
+
+
+@pytest.mark.parametrize("mos", [1e200, -1e39, 1e-200])
+def test_labels_that_float32_does_not_hold_are_named(store: FeatureStore, mos: float) -> None:
+    records = [RECORDS[0], replace(RECORDS[1], mos=mos)]
+    with pytest.raises(ValueError, match=f"`mos` of 'v1' is {re.escape(str(mos))}, which float32 does not hold"):
+        load_batch(records, {"a": Demand(SMALL, "cached")}, store, OPTIONS)
 
 
 def test_features_of_several_lengths_are_refused(store: FeatureStore) -> None:

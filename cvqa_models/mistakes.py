@@ -65,8 +65,8 @@ def _told(error: Exception) -> str:
         )
     if is_lost_rank(error):
         return (
-            "another process of this run ended or hung; if it said why, that stands beside this. Start the run again from "
-            "its last checkpoint."
+            "another process of this run ended or hung, and if it said why, that stands beside this; start the run "
+            "again from its last checkpoint."
         )
     text = str(error).strip()
     if "in DataLoader worker process" in text:

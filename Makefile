@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 # Seconds for each test of test-fuzz; 130 are an hour in all.
 FUZZ_SECONDS ?= 130
 
-.PHONY: setup demo test test-slow test-fuzz lint clean
+.PHONY: setup demo test test-slow test-faults test-fuzz lint clean
 
 setup: $(VENV)/ready
 
@@ -36,6 +36,9 @@ test-fuzz: setup
 
 test-slow: setup
 	$(PYTEST) -m slow
+
+test-faults: setup
+	$(PYTEST) -m faults -s
 
 clean:
 	rm -rf $(VENV) runs

@@ -8,7 +8,16 @@ from cvqa_models.video.frames import Timeline
 
 
 class UnopenableError(Exception):
-    """A file that a decoder cannot open or gets no frame from; another decoder may."""
+    """A file that a decoder cannot open or gets no frame from.
+
+    Attributes:
+        another_may: Whether what lacks is a part of this decoder, so that another one may read the file. A file that
+            is damaged is damaged for all: one that conceals it is no help.
+    """
+
+    def __init__(self, reason: str, *, another_may: bool = False) -> None:
+        super().__init__(reason)
+        self.another_may = another_may
 
 
 class TimelineChangedError(Exception):

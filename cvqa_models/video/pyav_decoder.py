@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from cvqa_models.video.damage import STRICT, WANTING, Decoding, begins_anywhere, errors_logged
 from cvqa_models.video.description import dolby_vision, stream_text
 from cvqa_models.video.frames import Timeline
 from cvqa_models.video.geometry import shown, side_data
@@ -39,35 +40,31 @@ def probe_pyav(path: str, stream: int | None = None) -> VideoInfo:
         stream: Which of its video streams; None for the one that the ffmpeg program picks.
 
     Raises:
-        UnopenableError: If PyAV cannot open the file or the first frame does not decode.
+        UnopenableError: If PyAV cannot open the file or no frame decodes.
         ValueError: If there is no such video stream, the end of it is missing, or it cannot be shown.
     """
     with open_file(path) as container:
         chosen = video_stream(path, container, stream)
-        scan = _Scan()
-        try:
-            for packet in container.demux(chosen):
-                scan.add(packet)
-        except av.error.FFmpegError as error:
-            if scan.first is None:
-                raise UnopenableError(f"no frame decodes ({error.strerror})") from error
-            raise _truncated(path, chosen, scan.packets) from error
-        if scan.first is None:
-            raise UnopenableError("it yields no frames")
+        decoding, scan = Decoding(container, chosen), _Scan()
+        first = next(decoding.frames(scan.add), None)
+        for packet in decoding.rest():
+            scan.add(packet)
+        if decoding.damage:
+            raise _truncated(path, chosen, decoding.packets - 1, decoding.damage)
+        if first is None:
+            raise UnopenableError("no picture decodes")
         known = sorted(stamp for stamp in scan.stamps if stamp is not None)
         if len(known) == len(scan.stamps) and _missing_seconds(chosen, known[0], scan.end) > 0:
-            raise _truncated(path, chosen, scan.packets)
+            raise _truncated(path, chosen, decoding.packets)
         if not scan.doubtful and len(set(known)) in {0, len(scan.stamps)}:
-            return _info(path, container, chosen, scan.first, known or scan.stamps)
+            return _info(path, container, chosen, _ranged(chosen, first), known or scan.stamps)
     return recount_pyav(path, stream)
 
 
 class _Scan:
-    """What the packets of a stream tell: the first frame, and the timestamps that frames will have, in their order."""
+    """What the packets of a stream tell: the timestamps that frames will have, and whether they can be trusted."""
 
     def __init__(self) -> None:
-        self.first: VideoFrame | None = None
-        self.packets = 0
         self.stamps: list[int | None] = []
         self.end = 0
         self.doubtful = False  # a packet is marked as damaged, or the clock steps back
@@ -75,11 +72,8 @@ class _Scan:
 
     def add(self, packet: Packet[VideoStream]) -> None:
         """Take the next packet."""
-        if self.first is None:
-            self.first = next(iter(packet.decode()), None)
         if packet.size == 0:
             return
-        self.packets += 1
         self.doubtful |= packet.is_corrupt
         if packet.dts is not None:
             self.doubtful |= self._clock is not None and packet.dts < self._clock
@@ -107,7 +101,9 @@ def recount_pyav(path: str, stream: int | None = None) -> VideoInfo:
 
 
 def frames_pyav(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-    """Yield (index, frame) for the ascending indices `wanted`, at least one; decoding ends with the last of them.
+    """Yield (index, frame) for the ascending indices `wanted`, at least one.
+
+    The rest is decoded, too: a file that is damaged at its end is damaged, and `check_video` says so.
 
     Raises:
         TimelineChangedError: If the frames that decode do not match `info`.
@@ -115,20 +111,21 @@ def frames_pyav(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, V
     """
     waiting = iter(wanted)
     target = next(waiting)
+    count = 0
     with open_file(info.path) as container:
         chosen = video_stream(info.path, container, info.stream)
         size = None
         for index, frame in enumerate(_decode(info.path, container, chosen)):
+            count += 1
             size = _say_new_size(info.path, size, frame, index)
-            if index < target:
+            if index != target:
                 continue
             if info.stamps is not None and frame.pts != info.stamps[index]:
-                break
+                raise TimelineChangedError
             yield index, frame
             target = next(waiting, -1)
-            if target < 0:
-                return
-    raise TimelineChangedError
+    if count != info.timeline.num_frames:
+        raise TimelineChangedError
 
 
 def _say_new_size(path: str, size: tuple[int, int] | None, frame: VideoFrame, index: int) -> tuple[int, int]:
@@ -157,11 +154,15 @@ def open_file(path: str) -> InputContainer:
 
     Raises:
         UnopenableError: If PyAV cannot.
+        ValueError: If its header is damaged.
     """
     try:
-        container: InputContainer = av.open(f"file:{path}", options={"pattern_type": "none"})
+        with errors_logged() as told:
+            container: InputContainer = av.open(f"file:{path}", options={"pattern_type": "none", **STRICT})
     except av.error.FFmpegError as error:
-        raise UnopenableError(error.strerror) from error
+        raise UnopenableError(str(error.strerror), another_may=isinstance(error, WANTING)) from error
+    if told and not begins_anywhere(container):
+        raise ValueError(f"'{path}' has a damaged header ({told[0][:120]}); copy or encode it again.")
     return container
 
 
@@ -185,6 +186,9 @@ def video_stream(path: str, container: InputContainer, number: int | None) -> Vi
         stream = streams[number]
     else:
         raise ValueError(f"'{path}' holds {len(streams)} video streams; `stream` is {number}, counted from 0.")
+    if stream.codec_context is None:
+        raise UnopenableError("its codec is unknown", another_may=True)
+    stream.codec_context.options = STRICT
     stream.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
     return stream
@@ -192,22 +196,24 @@ def video_stream(path: str, container: InputContainer, number: int | None) -> Vi
 
 def _preference(stream: VideoStream) -> int:
     context = stream.codec_context
+    if context is None:
+        return -1
     return context.width * context.height + DEFAULT_BONUS * bool(stream.disposition & stream.disposition.default)
 
 
 def _decode(path: str, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    limited = stream.codec_context.name in LIMITED_UNLESS_SAID
-    decoded = 0
-    try:
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                raise _truncated(path, stream, decoded)
-            if limited and frame.color_range == 0:
-                frame.color_range = LIMITED
-            yield frame
-            decoded += 1
-    except av.error.FFmpegError as error:
-        raise _truncated(path, stream, decoded) from error
+    decoding = Decoding(container, stream)
+    for frame in decoding.frames():
+        yield _ranged(stream, frame)
+    if decoding.damage:
+        raise _truncated(path, stream, decoding.pictures, decoding.damage)
+
+
+def _ranged(stream: VideoStream, frame: VideoFrame) -> VideoFrame:
+    """Return the frame with the range that its standard means where it says none."""
+    if stream.codec_context.name in LIMITED_UNLESS_SAID and frame.color_range == 0:
+        frame.color_range = LIMITED
+    return frame
 
 
 def _missing_seconds(stream: VideoStream, start: int, end: int) -> float:
@@ -221,10 +227,11 @@ def _missing_seconds(stream: VideoStream, start: int, end: int) -> float:
     return 0.0
 
 
-def _truncated(path: str, stream: VideoStream, decoded: int) -> ValueError:
+def _truncated(path: str, stream: VideoStream, decoded: int, reason: str = "") -> ValueError:
     announced = stream.frames or round(float(stream.duration or 0) * float(stream.time_base or 0) * _rate(stream))
     of = f"of {announced} announced frames" if announced > decoded else "frames"
-    return ValueError(f"'{path}' is truncated or damaged after {decoded} {of}; copy or encode it again.")
+    told = f" ({reason})" if reason else ""
+    return ValueError(f"'{path}' is truncated or damaged after {decoded} {of}{told}; copy or encode it again.")
 
 
 def _rate(stream: VideoStream) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
+from cvqa_models.video.damage import one_sentence
 from cvqa_models.video.decoders import DECODERS
 from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
 from cvqa_models.video.plan import Clip, Picture, Plan
@@ -89,10 +90,13 @@ def probe(path: str | Path, options: ReadOptions | None = None) -> VideoInfo:
     chain = CHAIN if options.stream is None else ("pyav",)
     for name in chain if options.decoder == "auto" else (options.decoder,):
         try:
-            info = DECODERS[name].probe(str(path), options.stream)
+            with one_sentence(path):
+                info = DECODERS[name].probe(str(path), options.stream)
         except UnopenableError as error:
             reasons.append(f"{name}: {error}")
-            continue
+            if error.another_may:
+                continue
+            break
         if reasons:
             logger.warning("'%s' is read with %s (%s)", path, name, "; ".join(reasons))
         if info.hdr and options.hdr == "tonemap":
@@ -146,21 +150,35 @@ def iter_clips(
     options = options or ReadOptions()
     info = probe(path, options)
     source = _probe_source(info, views, options, reference)
+    with one_sentence(path):
+        yield from _checked_clips(info, source, views, options, rng)
+
+
+def _checked_clips(
+    info: VideoInfo,
+    source: VideoInfo | None,
+    views: Sequence[View],
+    options: ReadOptions,
+    rng: np.random.Generator | None,
+) -> Iterator[Clip]:
     for video in (info, source):
         _check_hdr(video, options)
+    for video in (info, source):
+        _check_other(video)
     _say(info)
     try:
         yield from _one_pass(info, source, views, options, rng)
     except TimelineChangedError:
         info = recount_pyav(info.path, info.stream)
         source = source and recount_pyav(source.path, source.stream)
-        logger.warning("'%s': %d frames decode, which is not what the container lists", path, info.timeline.num_frames)
+        count = info.timeline.num_frames
+        logger.warning("'%s': %d frames decode, which is not what the container lists", info.path, count)
         _check_source(info, source)
         _say(info)
         try:
             yield from _one_pass(info, source, views, options, rng)
         except TimelineChangedError as error:
-            raise ValueError(f"'{path}' decodes to other frames each time; copy or encode it again.") from error
+            raise ValueError(f"'{info.path}' decodes to other frames each time; copy or encode it again.") from error
 
 
 def check_video(path: str | Path, options: ReadOptions | None = None) -> int:
@@ -171,9 +189,22 @@ def check_video(path: str | Path, options: ReadOptions | None = None) -> int:
         ValueError: If it is empty, truncated, damaged or without frames.
     """
     info = probe(path, options)
-    if info.decoder == "pyav":
-        return count_pyav(info.path, info.stream)
-    return sum(1 for _ in DECODERS[info.decoder].frames(info, range(info.timeline.num_frames)))
+    with one_sentence(path):
+        if info.decoder == "pyav":
+            return count_pyav(info.path, info.stream)
+        _check_other(info)
+        return sum(1 for _ in DECODERS[info.decoder].frames(info, range(info.timeline.num_frames)))
+
+
+def _check_other(info: VideoInfo | None) -> None:
+    """Refuse a file that another decoder reads but PyAV finds damaged: some conceal it.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    if info is not None and info.decoder != "pyav":
+        with suppress(UnopenableError):
+            count_pyav(info.path, info.stream)
 
 
 def _check_hdr(info: VideoInfo | None, options: ReadOptions) -> None:
@@ -245,6 +276,8 @@ def _one_pass(
             for plan in plans:
                 if index in plan.uses:
                     yield from plan.fill(index, pictures)
+        for _ in source_frames:  # the source, too, is read to its end, where damage may be
+            pass
 
 
 def _scaler(info: VideoInfo, options: ReadOptions) -> Scaler:

@@ -297,14 +297,14 @@ def test_sound_alone_is_refused(ffmpeg: Run, tmp_path: Path) -> None:
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
     path.write_text("not a video" * 100)
-    with pytest.raises(ValueError, match=r"text.mp4' yields no frames \(pyav: .*ffmpeg: "):
+    with pytest.raises(ValueError, match=r"text.mp4' yields no frames \(pyav: Invalid data"):
         probe(path)
 
 
 def test_a_file_without_frames_is_refused(ffmpeg: Run, tmp_path: Path) -> None:
     path = tmp_path / "zero.avi"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x54", "-frames:v", 0, "-c:v", "ffv1", path)
-    with pytest.raises(ValueError, match=r"zero.avi' yields no frames \(pyav: it yields no frames"):
+    with pytest.raises(ValueError, match=r"zero.avi' yields no frames \(pyav: no picture decodes"):
         probe(path)
 
 
@@ -339,7 +339,7 @@ def test_the_chain_falls_to_the_ffmpeg_program_and_says_so(
     make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(path: str, stream: int | None) -> VideoInfo:
-        raise UnopenableError("unknown codec")
+        raise UnopenableError("unknown codec", another_may=True)
 
     monkeypatch.setitem(decoders.DECODERS, "pyav", decoders.Decoder(refuse, pyav_decoder.frames_pyav))
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)

@@ -1,0 +1,152 @@
+"""One verdict on damage: what `check_video` refuses, `read_views` refuses, and what is whole passes both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cvqa_models.build import ffmpeg
+from cvqa_models.video import damage
+from cvqa_models.video.damage import one_sentence
+from cvqa_models.video.frames import KeyFrames
+from cvqa_models.video.pixels import Resize
+from cvqa_models.video.reader import ReadOptions, check_video, read_views
+from cvqa_models.video.view import View
+
+CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "video"
+FIRST = [View(KeyFrames(1), Resize(32, 32))]  # asks for one frame near the start
+
+X264 = ["-c:v", "libx264", "-preset", "veryfast", "-g", "8"]
+X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=0:keyint=8"]
+CODECS = {
+    "h264.mp4": X264,
+    "h264.ts": X264,
+    "open.ts": [*X264, "-x264-params", "open-gop=1:bframes=3"],
+    "inter.ts": [*X264, "-flags", "+ilme+ildct", "-x264-params", "tff=1"],
+    "hevc.mkv": X265,
+    "hevc.ts": X265,
+    "ffv1.mkv": ["-c:v", "ffv1", "-level", "3", "-slicecrc", "1", "-slices", "4"],
+    "alt.webm": ["-c:v", "libvpx", "-b:v", "80k", "-auto-alt-ref", "1", "-lag-in-frames", "16"],
+}
+Make = Callable[[str], bytes]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    folder = tmp_path_factory.mktemp("damage")
+
+    def make_one(name: str) -> bytes:
+        path = folder / name
+        if not path.exists():
+            picture = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2,noise=alls=8:allf=t", "-pix_fmt", "yuv420p"]
+            ffmpeg.write([*picture, *CODECS[name]], path)
+        return path.read_bytes()
+
+    return make_one
+
+
+def verdicts(path: Path) -> list[str]:
+    """Return what `check_video` and `read_views` say; empty where they take the file."""
+    return [said_by(lambda: check_video(path)), said_by(lambda: read_views(path, FIRST))]
+
+
+def said_by(read: Callable[[], object]) -> str:
+    try:
+        read()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_whole_files_pass(name: str, make: Make, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(make(name))
+    assert verdicts(path) == ["", ""]
+
+
+@pytest.mark.parametrize("name", ["h264.ts", "open.ts", "hevc.ts"])
+def test_streams_joined_or_begun_inside_a_group_pass(name: str, make: Make, tmp_path: Path) -> None:
+    whole = make(name)
+    path = tmp_path / name
+    path.write_bytes(whole + whole)
+    assert verdicts(path) == ["", ""]
+    path.write_bytes(whole[len(whole) // 188 // 3 * 188 :])
+    assert verdicts(path) == ["", ""]
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "hevc.mkv", "ffv1.mkv", "h264.ts"])
+def test_zeros_near_the_end_are_found_by_a_reader_that_asks_for_the_start(
+    name: str, make: Make, tmp_path: Path
+) -> None:
+    data = bytearray(make(name))
+    data[len(data) // 2 : len(data) * 3 // 4] = bytes(len(data) * 3 // 4 - len(data) // 2)
+    path = tmp_path / name
+    path.write_bytes(data)
+    said = verdicts(path)
+    assert said[0] == said[1]
+    assert f"{name}' is truncated or damaged after" in said[0]
+
+
+def test_a_flipped_byte_that_only_the_log_tells_of_is_damage(make: Make, tmp_path: Path) -> None:
+    data = bytearray(make("ffv1.mkv"))
+    data[len(data) // 2] ^= 64
+    path = tmp_path / "ffv1.mkv"
+    path.write_bytes(data)
+    assert "(ffv1: slice CRC mismatch" in verdicts(path)[0]
+
+
+def test_a_stream_without_a_known_codec_is_one_sentence(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "h264.mp4"
+    path.write_bytes(make("h264.mp4").replace(b"avc1", b"zzzz"))
+    assert "yields no frames (pyav: " in verdicts(path)[0]
+
+
+def test_no_fallback_conceals_what_pyav_finds_damaged(make: Make, tmp_path: Path) -> None:
+    data = bytearray(make("hevc.mkv"))
+    data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    path = tmp_path / "hevc.mkv"
+    path.write_bytes(data)
+    for decoder in ("auto", "ffmpeg", "pyav"):
+        with pytest.raises(ValueError, match=r"hevc\.mkv'"):
+            read_views(path, FIRST, ReadOptions(decoder))
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("x"), KeyError("x"), ZeroDivisionError(), AssertionError(), EOFError()]
+)
+def test_whatever_a_library_raises_is_one_sentence(error: Exception) -> None:
+    with pytest.raises(ValueError, match=r"^'a\.mp4' is damaged, or its decoder fails \(\w+: "), one_sentence("a.mp4"):
+        raise error
+
+
+def test_our_own_sentences_stay_as_they_are() -> None:
+    with pytest.raises(ValueError, match=r"^ours$"), one_sentence("a.mp4"):
+        raise ValueError("ours")
+
+
+def test_the_log_of_one_file_is_not_blamed_on_the_next(make: Make, tmp_path: Path) -> None:
+    data = bytearray(make("ffv1.mkv"))
+    data[len(data) // 2] ^= 64
+    for name in ("bad.mkv", "same.mkv"):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "good.mkv").write_bytes(make("ffv1.mkv"))
+    level = damage.av.logging.get_level()
+    said = [verdicts(tmp_path / name)[0] for name in ("bad.mkv", "good.mkv", "same.mkv")]
+    assert [bool(text) for text in said] == [True, False, True]
+    assert damage.av.logging.get_level() == level
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no shared cases beside the project")
+@pytest.mark.parametrize("name", ["hevc_zero.mkv", "mjpeg_zero.mkv", "E_lost.ts"])
+def test_pictures_dropped_in_silence_are_damage(name: str) -> None:
+    said = verdicts(CASES / name)
+    assert all("is truncated or damaged after" in text for text in said)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no shared cases beside the project")
+@pytest.mark.parametrize("name", ["hevc.mkv", "mjpeg.mkv", "E_joined.ts", "E_reset.ts", "H_h264.avi", "W_vfr.mkv"])
+def test_odd_but_whole_cases_pass(name: str) -> None:
+    assert verdicts(CASES / name) == ["", ""]

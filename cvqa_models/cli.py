@@ -19,6 +19,7 @@ from pytorch_lightning.plugins.io.wrapper import _WrappingCheckpointIO
 
 from cvqa_models import ending
 from cvqa_models.callbacks.checkpoints import LAST, WholeFiles, checkpoints
+from cvqa_models.callbacks.monitored import CheckMonitors
 from cvqa_models.callbacks.prediction_writer import PredictionWriter
 from cvqa_models.callbacks.seeding import SeedSteps
 from cvqa_models.callbacks.stopping import StopAfterBatch
@@ -122,6 +123,7 @@ class TrainCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[pl.Callback]) -> pl.Trainer:
         run = Path(self._get(self.config, "run"))
+        callbacks = [*callbacks, CheckMonitors()]
         if config.get("enable_checkpointing") is not False:
             callbacks = [*callbacks, *checkpoints(run), StopAfterBatch()]
         seed = self._get(self.config, "seed_everything")

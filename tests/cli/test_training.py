@@ -264,10 +264,14 @@ def test_a_run_without_an_end_in_epochs_trains(configs: list[Path], tmp_path: Pa
 
 
 MISTAKES = {
-    "monitor": ([STOPPING, "--trainer.callbacks.monitor=val/reslt"], "`val/reslt` which is not available"),
+    "monitor": ([STOPPING, "--trainer.callbacks.monitor=val/reslt"], "'val/reslt', which nothing logs"),
+    "late monitor": (
+        [STOPPING, "--trainer.callbacks.monitor=train/los"],
+        "`train/los` which is not available",
+    ),
     "checkpoint monitor": (
         ["--trainer.callbacks+=pytorch_lightning.callbacks.ModelCheckpoint", "--trainer.callbacks.monitor=val/x"],
-        "could not find the monitored key",
+        "'val/x', which nothing logs",
     ),
     "few batches": (["--trainer.limit_train_batches=0.1"], "0.1 * 6 < 1"),
     "overfit": (["--trainer.overfit_batches=0.01"], "0.01 * 6 < 1"),

@@ -281,7 +281,7 @@ def _batch(records: Sequence[VideoRecord], views: dict[str, Tensor], features: d
     for record, held in zip(records, mos.tolist(), strict=True):
         if math.isinf(held) or (record.mos and not held):
             raise ValueError(
-                f"`mos` of {record.video_id!r} is {record.mos}, which float32 does not hold, as a model has it; "
+                f"`mos` of {record.video_id!r} is {record.mos}, outside of what models compute with (float32); "
                 "bring the scores to another unit."
             )
     return Batch(

@@ -61,6 +61,9 @@ def executable() -> str:
         ) from error
 
 
+LARGEST_VIDEO = ("-an", "-sn", "-dn")  # left to itself the program takes the largest video stream, as our reader does
+
+
 @functools.cache
 def version() -> str:
     """Return the version that the program reports, as in `9.0.2`."""
@@ -132,11 +135,13 @@ def inspect(path: Path) -> VideoFacts:
     """
     if not path.is_file():
         raise FileNotFoundError(f"The video '{path}' does not exist; check the path.")
-    showinfo: list[str | Path] = ["-i", path, "-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
+    showinfo: list[str | Path] = ["-i", path, *LARGEST_VIDEO, "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
     try:
         done = _checked(["-v", "level+info", "-nostats", *showinfo, "-f", "null", "-"])
     except ValueError as error:
-        raise ValueError(f"'{path}' cannot be read as video ({error}); replace or remove it.") from error
+        # With no stream to write the program only says that it cannot open its output.
+        reason = "it holds no video stream" if "Error opening output" in str(error) else error
+        raise ValueError(f"'{path}' cannot be read as video ({reason}); replace or remove it.") from error
     log = done.stderr.decode(errors="replace")
     frames = _FRAME.findall(log)
     if not frames:

@@ -112,7 +112,7 @@ def prepare_clip(source: Path, folder: Path, *, width: int | None = None, second
     if width:
         filters.append(f"scale={width}:-2:flags=bicubic+accurate_rnd+full_chroma_int")
     length = ["-t", str(seconds)] if seconds else []
-    arguments: list[str | Path] = ["-i", source, "-map", "0:v:0", "-vf", ",".join(filters), *length]
+    arguments: list[str | Path] = ["-i", source, *ffmpeg.LARGEST_VIDEO, "-vf", ",".join(filters), *length]
     return write_reference(source.stem, folder, fps, arguments)
 
 

@@ -44,7 +44,7 @@ def complexity(video: Path) -> tuple[float, float]:
         raise ValueError(f"'{video}' has one frame; motion needs two or more.")
     crop = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2"]
     with tempfile.TemporaryDirectory(prefix="cvqa-", ignore_cleanup_errors=True) as folder:
-        packets = ffmpeg.write(["-i", video, "-map", "0:v:0", *crop, *_PROBE], Path(folder) / "probe.mp4")
+        packets = ffmpeg.write(["-i", video, *ffmpeg.LARGEST_VIDEO, *crop, *_PROBE], Path(folder) / "probe.mp4")
     sizes = np.array(packets, dtype=float)
     is_key = np.arange(len(sizes)) % _GOP == 0
     intra, inter = sizes[is_key].mean(), sizes[~is_key].mean()

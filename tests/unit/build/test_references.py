@@ -78,7 +78,7 @@ def test_hdr_broken_and_missing_clips_are_refused(tmp_path: Path) -> None:
         prepare_clip(tmp_path / "none.mp4", tmp_path / "refs")
     sound = tmp_path / "sound.mp4"
     ffmpeg.run(["-f", "lavfi", "-i", "sine=duration=0.2", sound])
-    with pytest.raises(ValueError, match=r"sound.mp4' cannot be read as video .*matches no streams"):
+    with pytest.raises(ValueError, match=r"sound.mp4' cannot be read as video .*it holds no video stream"):
         prepare_clip(sound, tmp_path / "refs")
     cut = tmp_path / "cut.mkv"
     whole = _clip(tmp_path / "whole.mkv").read_bytes()
@@ -110,3 +110,12 @@ def test_a_scene_is_shot_once(reference: Reference, tmp_path: Path) -> None:
     stamp = first.path.stat().st_mtime_ns
     assert shoot_scene(_scene(), tmp_path, **size) == first
     assert first.path.stat().st_mtime_ns == stamp
+
+
+def test_the_largest_stream_of_a_file_becomes_the_reference(tmp_path: Path) -> None:
+    small, large = _clip(tmp_path / "small.mp4", "scale=64:48"), _clip(tmp_path / "large.mp4")
+    both = tmp_path / "both.mkv"
+    ffmpeg.run(["-i", small, "-i", large, "-map", "0:v", "-map", "1:v", "-c", "copy", "-disposition:v", "0", both])
+    reference, alone = (prepare_clip(path, tmp_path / path.stem) for path in (both, large))
+    assert (reference.width, reference.height) == (alone.width, alone.height)
+    assert ffmpeg.frame_hash(reference.path) == ffmpeg.frame_hash(alone.path)

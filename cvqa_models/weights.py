@@ -7,6 +7,7 @@ import http.client
 import os
 import pickle
 import re
+import secrets
 import shutil
 import struct
 import urllib.error
@@ -180,7 +181,7 @@ def fetch(name: str, folder: Path = FOLDER) -> Path:
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")  # another process may fetch it, too
     try:
         with urllib.request.urlopen(known.url) as response, partial.open("wb") as file:
             length = response.headers["Content-Length"]

@@ -295,18 +295,19 @@ def _encoded(rung: Rung, reference: Reference, root: Path) -> dict[str, object]:
     folder = root / "videos" / reference.name
     folder.mkdir(parents=True, exist_ok=True)
     options = encoder.arguments(rung.speed, encoder.crf, rung.crf)
-    if rung.scale == 1:
-        path = folder / f"{rung.name}.mp4"
-        packets = ffmpeg.write([*reference.inputs, *options], path)
-    else:
-        path = folder / f"{rung.name}.mkv"
-        small = [max(8 * round(side * rung.scale / 8), 64) for side in (reference.width, reference.height)]
-        back = ["-vf", f"scale={reference.width}:{reference.height}:flags=bicubic", *LOSSLESS]
-        with scratch(root / "videos") as partly:
+    path = folder / f"{rung.name}.{'mp4' if rung.scale == 1 else 'mkv'}"
+    with scratch(root / "videos") as partly:
+        whole = partly / path.name
+        if rung.scale == 1:
+            packets = ffmpeg.write([*reference.inputs, *options], whole)
+        else:
+            small = [max(8 * round(side * rung.scale / 8), 64) for side in (reference.width, reference.height)]
+            back = ["-vf", f"scale={reference.width}:{reference.height}:flags=bicubic", *LOSSLESS]
             stream = partly / "small.mp4"
             shrunk = [*reference.inputs, "-vf", f"scale={small[0]}:{small[1]}:flags=bicubic"]
             packets = ffmpeg.write([*shrunk, *options], stream)
-            ffmpeg.write(["-r", str(reference.fps), "-i", stream, *back, "-r", str(reference.fps)], path)
+            ffmpeg.write(["-r", str(reference.fps), "-i", stream, *back, "-r", str(reference.fps)], whole)
+        keep(whole, path)
     kbps = 8 * sum(packets) / reference.seconds / 1000
     return {"codec": rung.encoder, "preset": rung.speed, "path": path, "bitrate_kbps": round(kbps, 1)}
 

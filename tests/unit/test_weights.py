@@ -126,6 +126,22 @@ def test_fetch_that_breaks_off_keeps_nothing_and_names_the_file(
     assert list(folder.iterdir()) == []
 
 
+def test_two_fetches_at_once_do_not_disturb_each_other(
+    folder: Path, offered: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = weights.shutil.copyfileobj
+
+    def other_first(source: BinaryIO, file: BinaryIO) -> None:
+        monkeypatch.setattr(weights.shutil, "copyfileobj", real)
+        file.write(source.read(100))
+        assert fetch("mine", folder).is_file()  # by another process, from beginning to end
+        real(source, file)
+
+    monkeypatch.setattr(weights.shutil, "copyfileobj", other_first)
+    assert fetch("mine", folder).read_bytes() == b"weights" * 1000
+    assert [path.name for path in folder.iterdir()] == ["mine.pt"]
+
+
 def test_fetch_without_a_network_names_the_address_and_the_place(
     folder: Path, offered: Published, tmp_path: Path
 ) -> None:

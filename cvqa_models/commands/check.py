@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +18,8 @@ from cvqa_models.data.files import find_videos
 from cvqa_models.data.manifest import read_manifest
 from cvqa_models.mistakes import OF_A_FILE, printable, sentence_of
 from cvqa_models.terminal import console, say
-from cvqa_models.video.reader import check_video
+from cvqa_models.video.facts import describe
+from cvqa_models.video.reader import check_video, probe
 
 BROKEN = 2  # exit code
 
@@ -28,33 +30,52 @@ def check(paths: list[Path], /, *, workers: int | None = None, json: Path | None
     Args:
         paths: Video files, folders (searched at any depth), or CSV tables with the columns `video_id` and `path`.
         workers: Files decoded at the same time; all cores by default.
-        json: File for the result: the number of videos, and path and reason of the broken ones.
+        json: File for the result: the number of videos, path and reason of the broken ones, and for each file what a
+            viewer would want to know: container, codec, size, rate, depth, colours, orientation, crop, interlacing,
+            frames, damage.
     """
     workers = workers if workers is not None else os.cpu_count() or 1
     if workers < 1:
         raise ValueError(f"`workers` is {workers}; expected at least 1.")
     videos = list(dict.fromkeys(video for path in paths for video in _videos(path)))
-    reasons: dict[Path, str | None] = {}
+    found: dict[Path, Look] = {}
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            done = run_each(_reason, videos, workers)
-            for position, reason in progress.track(done, total=len(videos), description="decoding"):
-                reasons[videos[position]] = _killed(videos[position], reason) if isinstance(reason, Died) else reason
+            done = run_each(_look, videos, workers)
+            for position, look in progress.track(done, total=len(videos), description="decoding"):
+                video = videos[position]
+                found[video] = Look(_killed(video, look)) if isinstance(look, Died) else look
     finally:  # what was found out is told when it is stopped, too
-        _tell(videos, reasons, json)
-    return BROKEN if any(reasons.values()) else 0
+        _tell(videos, found, json)
+    return BROKEN if any(look.damage for look in found.values()) else 0
 
 
-def _tell(videos: Sequence[Path], reasons: Mapping[Path, str | None], json: Path | None) -> None:
-    """Print and write what was found out of the videos in `reasons`, in the order given."""
-    broken = {video: reason for video in videos if (reason := reasons.get(video)) is not None}
+@dataclass(frozen=True)
+class Look:
+    """What is known of a file.
+
+    Attributes:
+        damage: Why it is broken; None if it is not.
+        facts: Attributes of `video.facts.Facts`; empty where it cannot be opened.
+    """
+
+    damage: str | None
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+def _tell(videos: Sequence[Path], found: Mapping[Path, Look], json: Path | None) -> None:
+    """Print and write what was found out of the videos, in the order given."""
+    seen = {video: found[video] for video in videos if video in found}
+    broken = {video: look.damage for video, look in seen.items() if look.damage is not None}
     for reason in broken.values():
         console().print(Text.assemble(("broken", "red"), f" {printable(reason)}"), soft_wrap=True)
-    left = f" {len(videos) - len(reasons)} were not looked at." if len(reasons) < len(videos) else ""
-    say(f"{len(reasons) - len(broken)} of {len(videos)} videos decode.{left}")
+    left = f" {len(videos) - len(seen)} were not looked at." if len(seen) < len(videos) else ""
+    say(f"{len(seen) - len(broken)} of {len(videos)} videos decode.{left}")
     if json is not None:
         listed = [{"path": str(path), "reason": reason} for path, reason in broken.items()]
-        write_text(json, json_format.dumps({"videos": len(reasons), "broken": listed}, indent=2) + "\n")
+        files = [{"path": str(path), "damage": look.damage, **look.facts} for path, look in seen.items()]
+        content = {"videos": len(seen), "broken": listed, "files": files}
+        write_text(json, json_format.dumps(content, indent=2) + "\n")
 
 
 def _videos(path: Path) -> list[Path]:
@@ -74,13 +95,16 @@ def _videos(path: Path) -> list[Path]:
     return found
 
 
-def _reason(video: Path) -> str | None:
-    """Return why a video is broken, None if it is not."""
+def _look(video: Path) -> Look:
+    """Return what is known of a video after decoding it."""
+    facts: dict[str, object] = {}
     try:
-        check_video(video)
+        described = describe(probe(video))
+        facts = asdict(described) if described is not None else {}
+        facts["frames"] = check_video(video)
     except OF_A_FILE as error:
-        return sentence_of(video, error)
-    return None
+        return Look(sentence_of(video, error), facts)
+    return Look(None, facts)
 
 
 def _killed(video: Path, death: Died) -> str:

@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import pytest
 
 from cvqa_models.commands import check as module
-from cvqa_models.commands.check import check
+from cvqa_models.commands.check import Look, check
 from cvqa_models.commands.workers import Died
 from cvqa_models.ending import Stopped
 
@@ -42,6 +42,18 @@ def test_broken_files_are_listed_with_the_reason(folder: Path, capsys: pytest.Ca
     written = json.loads(report.read_text())
     assert written["videos"] == 3
     assert [Path(entry["path"]).name for entry in written["broken"]] == ["cut.mp4", "empty.mkv"]
+    whole = next(entry for entry in written["files"] if entry["damage"] is None)
+    told = {name: whole[name] for name in ("codec", "width", "height", "depth", "fps", "frames", "interlacing")}
+    assert told == {
+        "codec": "h264",
+        "width": 96,
+        "height": 54,
+        "depth": 8,
+        "fps": 20,
+        "frames": 40,
+        "interlacing": "progressive",
+    }
+    assert len(written["files"]) == 3
 
 
 def test_whole_files_pass(folder: Path) -> None:
@@ -76,7 +88,7 @@ def test_a_missing_file_and_a_link_to_itself_are_listed_among_good_ones(
 def test_a_file_that_kills_its_worker_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "run_each", lambda *_: iter([(1, Died(-signal.SIGSEGV)), (0, None)]))
+    monkeypatch.setattr(module, "run_each", lambda *_: iter([(1, Died(-signal.SIGSEGV)), (0, Look(None))]))
     assert check([Path("a.mp4"), Path("b.mp4")], json=tmp_path / "check.json") == 2
     assert "1 of 2 videos decode." in capsys.readouterr().out
     [entry] = json.loads((tmp_path / "check.json").read_text())["broken"]
@@ -87,8 +99,8 @@ def test_a_file_that_kills_its_worker_is_named(
 def test_a_check_that_is_stopped_tells_what_it_found(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stopped(*_: object) -> Iterator[tuple[int, str]]:
-        yield 1, "'cut.mp4' is cut"
+    def stopped(*_: object) -> Iterator[tuple[int, Look]]:
+        yield 1, Look("'cut.mp4' is cut")
         raise Stopped(signal.SIGINT)
 
     monkeypatch.setattr(module, "run_each", stopped)

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cvqa_models.places import reaches_out
 from cvqa_models.shipped import CHECKPOINTS, downloads
 
 Rename = Callable[[str], str | None] | Mapping[str, str]
@@ -112,7 +113,7 @@ SHIPPED = {"compression_level": "compression_level.safetensors"}
 
 def published(name: str) -> Published | None:
     """Return what `name` stands for: a row of `PUBLISHED`, or `timm/MODEL.TAG` for any model on timm's hub."""
-    if name.startswith("timm/"):
+    if name.startswith("timm/") and not reaches_out(name):
         return Published(f"{name}.safetensors", f"{HUB}/{name}/resolve/main/model.safetensors")
     return PUBLISHED.get(name)
 

@@ -26,6 +26,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from cvqa_models import weights
 from cvqa_models.build import ladder
 from cvqa_models.build.bradley_terry import fit_table
 from cvqa_models.build.files import write_csv
@@ -39,6 +40,7 @@ from cvqa_models.data.manifest import read_manifest, read_table, read_table_ids,
 from cvqa_models.data.submission import read_predictions, write_predictions
 from cvqa_models.data.template import fill_template
 from cvqa_models.mistakes import sentence
+from cvqa_models.models.checkpoint import model_config, read_checkpoint
 from cvqa_models.types import Prediction
 from tests.fuzz.corpus import CORPUS
 
@@ -89,6 +91,25 @@ def feature_file() -> bytes:
     return save({"tokens": torch.zeros(2, 3)}, header)
 
 
+def checkpoint(path: Path) -> object:
+    return model_config(read_checkpoint(path), path)
+
+
+def checkpoint_file() -> bytes:
+    branch = {"class_path": "cvqa_models.branches.ms_ssim.MsSsimFrames", "init_args": {"num_frames": 2}}
+    hparams = {"_class_path": "cvqa_models.models.frame_mean.FrameMean", "measure": branch}
+    content = io.BytesIO()
+    torch.save({"state_dict": {"a": torch.zeros(2, 3)}, "hyper_parameters": hparams, "epoch": 1}, content)
+    return content.getvalue()
+
+
+def read_weights(path: Path) -> object:
+    try:
+        return weights.read(path)
+    except ValueError as error:  # its callers end the sentence
+        raise ValueError(f"{str(error).removesuffix('.')}.") from error
+
+
 def fill(path: Path) -> object:
     return fill_template(path, path.with_name(f"out{path.suffix}"), SCORES)
 
@@ -124,6 +145,9 @@ READERS: dict[str, tuple[Callable[[Path], object], str, bytes]] = {
     "json template": (fill, ".json", b'[{"name": "a", "score": null}, {"name": "b", "score": null}]'),
     "workbook template": (fill, ".xlsx", b""),
     "features": (features, ".safetensors", feature_file()),
+    "checkpoint": (checkpoint, ".ckpt", checkpoint_file()),
+    "torch weights": (read_weights, ".pth", checkpoint_file()),
+    "safetensors weights": (read_weights, ".safetensors", feature_file()),
 }
 
 
@@ -142,7 +166,7 @@ def examine(case: st.SearchStrategy[Any], prove: Callable[[Any], None], examples
 
         @seed(number)
         @settings(
-            max_examples=200 if SECONDS else examples,
+            max_examples=1000 if SECONDS else examples,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -151,6 +151,8 @@ def test_fetch_without_a_network_names_the_address_and_the_place(
 
 
 def test_fetch_of_an_unknown_name(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"no weights are published as 'timm/\.\./\.\./mine'; known are slowfast"):
+        fetch("timm/../../mine", folder)
     with pytest.raises(ValueError, match="no weights are published as 'mine'; known are slowfast_r50_k400"):
         fetch("mine", folder)
 

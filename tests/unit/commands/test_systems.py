@@ -50,6 +50,7 @@ def test_a_kind_is_what_the_model_says(capsys: pytest.CaptureFixture[str], tmp_p
 def one_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder for weights; the only config names SAMNet's, SlowFast's, a timm model's and a language model's."""
     monkeypatch.setattr("cvqa_models.weights.FOLDER", tmp_path)
+    monkeypatch.setattr("cvqa_models.weights.CHECKPOINTS", tmp_path)  # where the cards lie
     configs = tmp_path / "configs"
     (configs / "model").mkdir(parents=True)
     shutil.copy(CONFIGS / "model" / "tvqa.yaml", configs / "model")

@@ -12,7 +12,8 @@ class CheckMonitors(pl.Callback):
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Raise a ValueError for a monitor of validation that nothing logs; those of training are not known yet."""
         known = sorted(trainer.callback_metrics)
-        for callback in trainer.callbacks:
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        for callback in callbacks:
             if not isinstance(callback, (EarlyStopping, ModelCheckpoint)):
                 continue
             name = callback.monitor

@@ -31,6 +31,9 @@ WANTING = (
     av.error.ProtocolNotFoundError,
 )
 
+# What FFmpeg logs as an error though every picture is whole: fields of a TIFF that it does not use.
+HARMLESS = ("Unknown or unsupported tag",)
+
 
 @contextmanager
 def one_sentence(path: object) -> Iterator[None]:
@@ -62,7 +65,7 @@ def errors_logged() -> Iterator[list[str]]:
     finally:
         av.logging.set_level(level)
         av.logging.set_skip_repeated(collapse)
-        told += [f"{name}: {text.strip()}" for _, name, text in lines]
+        told += [f"{name}: {text.strip()}" for _, name, text in lines if not text.startswith(HARMLESS)]
 
 
 def begins_anywhere(container: InputContainer) -> bool:

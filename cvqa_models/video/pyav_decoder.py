@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from cvqa_models.video.damage import STRICT, WANTING, Decoding, begins_anywhere, errors_logged
+from cvqa_models.video.damage import LENIENT, STRICT, WANTING, Decoding, begins_anywhere, errors_logged
 from cvqa_models.video.description import dolby_vision, stream_text
 from cvqa_models.video.frames import Timeline
 from cvqa_models.video.geometry import shown, side_data
@@ -188,7 +188,8 @@ def video_stream(path: str, container: InputContainer, number: int | None) -> Vi
         raise ValueError(f"'{path}' holds {len(streams)} video streams; `stream` is {number}, counted from 0.")
     if stream.codec_context is None:
         raise UnopenableError("its codec is unknown", another_may=True)
-    stream.codec_context.options = STRICT
+    if stream.codec_context.name not in LENIENT:
+        stream.codec_context.options = STRICT
     stream.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
     return stream

@@ -100,7 +100,9 @@ def write(arguments: Sequence[str | Path], target: Path, frames: Iterable[bytes]
     """
     sizes = target.with_suffix(".sizes")
     log: list[str | Path] = ["-stats_mux_pre:v", sizes, "-stats_mux_pre_fmt:v", "{size}"]
-    _checked(["-v", "level+error", "-nostats", *arguments, *log, target], frames)
+    # Without this flag the same video gives another file each time: Matroska draws its ids at random.
+    same = ["-fflags", "+bitexact"] if target.suffix == ".mkv" else []
+    _checked(["-v", "level+error", "-nostats", *arguments, *log, *same, target], frames)
     packets = [int(line) for line in sizes.read_text().split()]
     sizes.unlink()
     if not packets:

@@ -38,6 +38,8 @@ def test_a_plain_clip_is_kept_frame_by_frame(tmp_path: Path, caplog: pytest.LogC
     assert (_luma(reference.path) == _luma(clip)).all()
     assert not caplog.records
     assert load(tmp_path / "refs", "plain") == reference
+    again = prepare_clip(clip, tmp_path / "other")
+    assert again.path.read_bytes() == reference.path.read_bytes()
     clip.unlink()
     assert prepare_clip(clip, tmp_path / "refs") == reference  # nothing is made twice
 

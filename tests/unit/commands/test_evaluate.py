@@ -243,7 +243,7 @@ def test_json_is_there_though_the_table_cannot_be_printed(tmp_path, labels, pred
     def broken(*words: object, **options: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr("cvqa_models.commands.evaluation_output.Console.print", broken)
+    monkeypatch.setattr("rich.console.Console.print", broken)
     with pytest.raises(BrokenPipeError):
         evaluate(labels, predictions=[predict()], json=tmp_path / "out.json")
     assert json.loads((tmp_path / "out.json").read_text())["videos"] == 54

@@ -17,18 +17,20 @@ from cvqa_models.terminal import say
 def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> None:
     """Build the mini data set, train the flagship on it, score unseen references, evaluate, submit and report.
 
-    Prints the folder of the run last.
+    Prints the folder of the run last. A demo that was stopped goes on where it stood when it is started again.
 
     Args:
-        run: Folder for the checkpoint, predictions, submission, evaluation and report; must not hold a run yet.
+        run: Folder for the checkpoint, predictions, submission, evaluation and report; must not hold a finished demo.
         data: Folder of the data set; what is already there is not built again.
     """
+    from cvqa_models.callbacks.checkpoints import BEST
     from cvqa_models.cli import run_cli
+    from cvqa_models.run_folder import holds_run
 
     console = Console()
-    if (run / "logs").exists():
+    if (run / "report.html").exists():
         raise ValueError(
-            f"'{run}' already holds a run; remove it, or give another folder: `cvqa demo --run OTHER`, or "
+            f"'{run}' already holds a finished demo; remove it, or give another folder: `cvqa demo --run OTHER`, or "
             "`make demo RUN=OTHER`."
         )
     console.rule("data")
@@ -46,14 +48,14 @@ def demo(run: Path = Path("runs/demo"), *, data: Path = Path("data/mini")) -> No
     words = [*(f"--config={file}" for file in files), *(f"--{name}={place}" for name, place in places.items())]
     words.append(f"--run={run}")
     console.rule("training")
-    trained = run_cli(["fit", *words])
-    best = trained.trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+    run_cli(["fit", *words, *(["--ckpt_path=last"] if holds_run(run) else [])])
     console.rule("prediction of unseen references")
-    run_cli(["predict", *words, f"--ckpt_path={best}"])
+    run_cli(["predict", *words, "--ckpt_path=best"])
     console.rule("official group evaluation")
     predictions = run / "predictions.csv"
     evaluate(scores=labels, predictions=[predictions], json=run / "evaluation.json")
-    submit(predictions, out=run / "submission.csv", layout="cvqad", scores=labels, checkpoint=Path(best))
+    best = run / "checkpoints" / f"{BEST}.ckpt"
+    submit(predictions, out=run / "submission.csv", layout="cvqad", scores=labels, checkpoint=best)
     note = "Labels are a proxy: simulated votes on VMAF, not human scores."
     report(run, scores=labels, note=note)
     say(str(run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import statistics
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,9 @@ from pathlib import Path
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.files import keep, read_card, scratch, write_json
 from cvqa_models.build.scenes import Scene, render
+from cvqa_models.video.facts import describe
+from cvqa_models.video.pyav_decoder import LIMITED_UNLESS_SAID
+from cvqa_models.video.reader import check_video, probe
 
 _HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 # 8-bit 4:2:0 is the one format that every encoder here takes or is given. UT Video keeps it exactly and decodes five
@@ -26,6 +30,10 @@ BT709 = f"{_TO_BT709},{_TAGS}"  # filters that turn RGB into limited-range BT.70
 _USUAL_RATES = [Fraction(rate) for rate in ("24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60")]
 _UNKNOWN_RATE = Fraction(25)
 _DROPPED_SHARE = 0.02  # of gaps between frames; a few lost frames do not make a clip variable
+
+_one_verdict = (
+    threading.Lock()
+)  # clips are prepared in threads, and FFmpeg's log, which the verdict reads, has one level
 
 log = logging.getLogger(__name__)
 
@@ -96,14 +104,21 @@ def prepare_clip(source: Path, folder: Path, *, width: int | None = None, second
 
     Raises:
         FileNotFoundError: If the clip does not exist.
-        ValueError: If it has no frames or is HDR.
+        ValueError: If it has no frames, is HDR, is damaged, or is to be shown at an odd angle.
     """
     if prepared := load(folder, source.stem):
         return prepared
     facts = ffmpeg.inspect(source)
     if facts.transfer in _HDR_TRANSFERS:
         raise ValueError(f"'{source}' is HDR ({facts.transfer}); convert it to SDR first.")
+    with _one_verdict:
+        check_video(source)
+        limited = facts.pixel_format.startswith("gray") and _is_limited(source)
     fps, filters = _constant_rate(source, facts)
+    if limited:
+        # Gray is full range for swscale, whatever it is told: nothing is converted, and what comes out is named.
+        layout = facts.pixel_format.replace("gray", "yuv420p")
+        filters.insert(0, f"scale=in_range=full:out_range=full,format={layout},setparams=range=limited")
     if facts.width % 2 or facts.height % 2:
         log.warning("'%s' is %dx%d; its odd edge is cut off.", source.name, facts.width, facts.height)
     filters.append("crop=trunc(iw/2)*2:trunc(ih/2)*2")
@@ -114,6 +129,14 @@ def prepare_clip(source: Path, folder: Path, *, width: int | None = None, second
     length = ["-t", str(seconds)] if seconds else []
     arguments: list[str | Path] = ["-i", source, *ffmpeg.LARGEST_VIDEO, "-vf", ",".join(filters), *length]
     return write_reference(source.stem, folder, fps, arguments)
+
+
+def _is_limited(source: Path) -> bool:
+    """Return whether a gray clip has limited range, which FFmpeg takes for full range even where the clip says so."""
+    facts = describe(probe(source))
+    if facts is None:
+        return False
+    return facts.range == "limited" or (not facts.range and facts.codec in LIMITED_UNLESS_SAID)
 
 
 def shoot_scene(

@@ -121,3 +121,34 @@ def test_the_largest_stream_of_a_file_becomes_the_reference(tmp_path: Path) -> N
     reference, alone = (prepare_clip(path, tmp_path / path.stem) for path in (both, large))
     assert (reference.width, reference.height) == (alone.width, alone.height)
     assert ffmpeg.frame_hash(reference.path) == ffmpeg.frame_hash(alone.path)
+
+
+def test_a_damaged_clip_is_named_and_never_used(tmp_path: Path) -> None:
+    clip = _clip(tmp_path / "broken.mkv", frames=40, options=["-c:v", "ffv1", "-level", "3", "-slicecrc", "1"])
+    data = bytearray(clip.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 40] = bytes(255 - byte for byte in data[middle : middle + 40])
+    clip.write_bytes(data)
+    with pytest.raises(ValueError, match=r"broken.mkv' is truncated or damaged after"):
+        prepare_clip(clip, tmp_path / "refs")
+    assert load(tmp_path / "refs", "broken") is None
+
+
+@pytest.mark.parametrize("deep", ["", "10le"])
+def test_gray_of_limited_range_keeps_its_luma(tmp_path: Path, deep: str) -> None:
+    x265 = ["-c:v", "libx265", "-x265-params", "lossless=1:log-level=0:range=limited"]
+    colour = _clip(tmp_path / "colour.mkv", "format=yuv420p,hue=s=0", options=["-c:v", "ffv1"])
+    gray = tmp_path / "gray.mp4"
+    # The luma alone, bit for bit: a conversion of the program would stretch it to full range.
+    same = f"format=yuv420p{deep},extractplanes=y"
+    ffmpeg.run(["-i", colour, "-vf", same, *x265, "-pix_fmt", f"gray{deep}", gray])
+    assert ffmpeg.inspect(gray).pixel_format == f"gray{deep}"
+    reference = prepare_clip(gray, tmp_path / "refs")
+    assert np.abs(_luma(reference.path).astype(int) - _luma(colour)).max() <= bool(deep)
+
+
+def test_a_clip_to_be_shown_at_an_odd_angle_is_refused_as_in_scoring(tmp_path: Path) -> None:
+    turned = tmp_path / "turned.mp4"
+    ffmpeg.run(["-display_rotation", "30", "-i", _clip(tmp_path / "plain.mp4"), "-c", "copy", turned])
+    with pytest.raises(ValueError, match=r"turned.mp4' is to be shown turned by \d+ degrees; only multiples of 90"):
+        prepare_clip(turned, tmp_path / "refs")

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml
 from lightning_utilities.core.rank_zero import rank_zero_info
 
+from cvqa_models import plain_yaml
 from cvqa_models.callbacks.checkpoints import LAST
 from cvqa_models.models.checkpoint import model_config, read_checkpoint
 from cvqa_models.run_folder import NAMES, find_checkpoint, interrupted
 
 
 def typed(words: list[str], option: str) -> str | None:
-    """Return the value of `option` on a command line or in a file of its `--config`; the last one counts."""
+    """Return the value of `option` on a command line or in a file of its `--config`; the last one counts.
+
+    Raises:
+        ValueError: If such a file is no YAML.
+    """
     value = None
     for index, word in enumerate(words):
         name, equals, given = word.partition("=")
@@ -27,10 +31,7 @@ def typed(words: list[str], option: str) -> str | None:
         if name == f"--{option}":
             value = given
         elif name in ("--config", "-c") and Path(given).is_file():
-            try:
-                content = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
-            except (yaml.YAMLError, ValueError):
-                continue  # the parser says what is wrong with it
+            content = plain_yaml.load(Path(given))
             if isinstance(content, dict) and option in content:
                 value = content[option]
     return None if value in (None, "", "null") else str(value)

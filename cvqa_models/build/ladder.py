@@ -13,8 +13,7 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Any, Literal
 
-import yaml
-
+from cvqa_models import plain_yaml
 from cvqa_models.build import ffmpeg
 from cvqa_models.build.encoders import ENCODERS, Encoder, check_present, find_encoder
 from cvqa_models.build.files import scratch
@@ -23,8 +22,6 @@ from cvqa_models.build.references import Reference
 _PROBE_SECONDS = 1.0
 _KEYS = {"encoders", "presets", "kbps", "crf", "tolerance"}
 _PRESET = re.compile(r"\w[\w.+-]{0,63}")  # it stands in the names of files
-# Beside its own error the parser lets through what Python says of a date, a number or a tag that is none.
-_NO_YAML = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 _SHORT = Repr()  # a few lines of YAML may stand for gigabytes
 _SHORT.maxlevel = 3
 
@@ -108,7 +105,7 @@ def read(path: Path) -> Ladder:
     """
     if not path.is_file():
         raise FileNotFoundError(f"The ladder '{path}' does not exist; configs/build/ladder.yaml is an example.")
-    content = _content(path)
+    content = plain_yaml.load(path)
     if not isinstance(content, dict) or set(content) - _KEYS:
         unknown = sorted(map(str, set(content) - _KEYS)) if isinstance(content, dict) else content
         raise ValueError(f"'{path}' has unknown keys {_SHORT.repr(unknown)}; a ladder has {', '.join(sorted(_KEYS))}.")
@@ -125,14 +122,6 @@ def read(path: Path) -> Ladder:
         rungs=_numbers(content[quantity], quantity, path),
         tolerance=_numbers([content.get("tolerance", 0.04)], "tolerance", path)[0],
     )
-
-
-def _content(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
-    except _NO_YAML as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"'{path}' is not YAML: {reason}.") from error
 
 
 def _presets(content: Any, path: Path) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from cvqa_models import plain_yaml
 from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.mistakes import innermost
 from cvqa_models.models.module import QualityModule
@@ -106,12 +106,12 @@ def read_yaml(path: Path) -> Any:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no configuration '{path}'.")
+    content = plain_yaml.load(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         check_extent(content)
         json.dumps(content)
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' is not YAML: {' '.join(str(error).split())}.") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"'{path}' is no configuration: {' '.join(str(error).split())}.") from error
     return content
 
 

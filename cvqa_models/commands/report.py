@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json as json_format
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pandas as pd
-import yaml
 
+from cvqa_models import plain_yaml
 from cvqa_models.commands.baselines import baselines
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.feature_store import FeatureStore
@@ -19,7 +19,7 @@ from cvqa_models.report.page import write_report
 from cvqa_models.report.signs import sign_notes
 from cvqa_models.report.tables import join
 from cvqa_models.terminal import say
-from cvqa_models.video.reader import Decoder, ReadOptions, Untagged
+from cvqa_models.video.reader import Decoder, Hdr, ReadOptions, Untagged
 
 
 def report(
@@ -61,15 +61,18 @@ def _reading(run: Path) -> tuple[FeatureStore | None, ReadOptions]:
     """Return the store of the run, if it had one, and how its videos were read, as far as its configuration says so."""
     kept = max(run.glob("logs*/config.yaml"), key=lambda path: path.stat().st_mtime, default=None)
     try:
-        content = yaml.safe_load(kept.read_text(encoding="utf-8")) if kept is not None else None
-    except (yaml.YAMLError, UnicodeDecodeError):
+        content = plain_yaml.load(kept) if kept is not None else None
+    except ValueError:
         content = None
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict):
         return None, ReadOptions()
-    known = {"decoder": get_args(Decoder), "untagged": get_args(Untagged)}
+    known = {"decoder": get_args(Decoder), "untagged": get_args(Untagged), "hdr": get_args(Hdr)}
+    chosen: dict[str, Any] = {key: data[key] for key, values in known.items() if data.get(key) in values}
+    if type(data.get("stream")) is int:
+        chosen["stream"] = data["stream"]
     try:
-        options = ReadOptions(**{key: data[key] for key, values in known.items() if data.get(key) in values})
+        options = ReadOptions(**chosen)
     except ValueError:  # a decoder that is not installed here
         options = ReadOptions()
     store = data.get("store")

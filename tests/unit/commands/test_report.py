@@ -29,13 +29,13 @@ def test_baselines_come_from_the_table_and_the_store_of_the_run(tmp_path: Path) 
     assert "<td>baseline: bitrate_kbps</td>" in text
     assert "baseline: compression_level is not shown: 6 of 6 videos have no file here" in text
     model = shipped_model()
-    key, options = model.demands["level"].cache_key, ReadOptions(untagged="bt601")
+    key, options = model.demands["level"].cache_key, ReadOptions(untagged="bt601", hdr="tonemap", stream=1)
     assert key is not None
     store = FeatureStore(tmp_path / "features", options.key)
     for n in range(6):
         store.write(key, f"v{n}", torch.randn(8, model.branches["level"].dim), {"reading": options.key})
     (run / "logs").mkdir()
-    data = f"data: {{store: '{store.root}', untagged: bt601, decoder: auto}}\n"
+    data = f"data: {{store: '{store.root}', untagged: bt601, decoder: auto, hdr: tonemap, stream: 1}}\n"
     (run / "logs" / "config.yaml").write_text(data)
     text = report(run, scores=tmp_path / "labels.csv").read_text(encoding="utf-8")
     assert "<td>baseline: compression_level</td>" in text
@@ -49,7 +49,9 @@ def test_a_reversed_model_is_said_to_be_so_at_once(tmp_path: Path, capsys: pytes
     assert "predictions: against the subjective scores in 1 of 1 groups (lowest coefficient): g (-1.00)" in shown
 
 
-@pytest.mark.parametrize("content", ["data: [", "- a\n", "data: 3\n", "", "data: {store: 3, decoder: none}\n"])
+@pytest.mark.parametrize(
+    "content", ["data: [", "- a\n", "data: 3\n", "", "data: {store: 3, decoder: none}\n", "data: !!bool x\n"]
+)
 def test_a_configuration_that_says_nothing_costs_no_report(tmp_path: Path, content: str) -> None:
     run = write(tmp_path)
     (run / "logs").mkdir()

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from cvqa_models.mistakes import is_told, sentence
 
-MISTAKE = 2  # exit code
+MISTAKE = 2  # exit code, also where the good part of what was given is done and the bad part is named
 STARTER = "CVQA_STARTER"  # environment variable: number of the process that started the ranks of a run
 LOOK = 2.0  # seconds between two looks whether it is still there
 AT_ONCE = 1.0  # seconds; `timeout` and some launchers send a signal twice, which means it once

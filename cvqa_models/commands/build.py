@@ -25,12 +25,11 @@ from cvqa_models.build.references import Reference, expect_clip, prepare_clip
 from cvqa_models.build.select import choose, chosen_clips, measure_complexity, scatter
 from cvqa_models.data.files import index_videos
 from cvqa_models.data.manifest import read_manifest, write_manifest
+from cvqa_models.ending import MISTAKE
 from cvqa_models.mistakes import printable
 from cvqa_models.terminal import console, say
 
 log = logging.getLogger(__name__)
-
-INCOMPLETE = 2  # exit code: something failed, everything else was kept
 
 
 def mini(
@@ -302,4 +301,4 @@ def _finish(failures: Mapping[str, str], result: dict[str, object], json: Path |
     for name, message in failures.items():
         words = Text.assemble(("failed", "red"), f" {printable(f'{name}: {message}')}")
         console(stderr=True).print(words, soft_wrap=True)
-    return INCOMPLETE if failures else 0
+    return MISTAKE if failures else 0

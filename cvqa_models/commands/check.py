@@ -16,12 +16,11 @@ from cvqa_models.commands.workers import Died, run_each
 from cvqa_models.data.atomic import write_text
 from cvqa_models.data.files import find_videos
 from cvqa_models.data.manifest import read_manifest
+from cvqa_models.ending import MISTAKE
 from cvqa_models.mistakes import OF_A_FILE, printable, sentence_of
 from cvqa_models.terminal import console, say
 from cvqa_models.video.facts import describe
 from cvqa_models.video.reader import check_video, probe
-
-BROKEN = 2  # exit code
 
 
 def check(paths: list[Path], /, *, workers: int | None = None, json: Path | None = None) -> int:
@@ -47,7 +46,7 @@ def check(paths: list[Path], /, *, workers: int | None = None, json: Path | None
                 found[video] = Look(_killed(video, look)) if isinstance(look, Died) else look
     finally:  # what was found out is told when it is stopped, too
         _tell(videos, found, json)
-    return BROKEN if any(look.damage for look in found.values()) else 0
+    return MISTAKE if any(look.damage for look in found.values()) else 0
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,13 @@ from cvqa_models.data.datamodule import GroupDataModule
 from cvqa_models.data.feature_store import FeatureStore, time_of_change
 from cvqa_models.data.files import sha256
 from cvqa_models.data.manifest import read_table_ids
+from cvqa_models.ending import MISTAKE
 from cvqa_models.mistakes import OF_A_FILE, sentence_of
 from cvqa_models.models.module import QualityModule
 from cvqa_models.terminal import say
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions, iter_clips
 from cvqa_models.weights import digest
-
-BROKEN = 2  # exit code
 
 
 @dataclass
@@ -101,7 +100,7 @@ def extract(
     _write_json(json, target.root, result)
     for video_id, reason in result.broken.items():
         say(f"cvqa: {video_id!r} is left out: {reason}", stderr=True)
-    return BROKEN if result.broken else 0
+    return MISTAKE if result.broken else 0
 
 
 def _write_json(path: Path | None, store: Path, result: Extraction) -> None:

@@ -16,6 +16,7 @@ from cvqa_models.commands.scores import Scores
 from cvqa_models.commands.timeline import Timeline, read_timeline
 from cvqa_models.data.dataset import load_batch
 from cvqa_models.data.feature_store import write_maps
+from cvqa_models.ending import MISTAKE
 from cvqa_models.mistakes import OF_A_FILE, sentence_of
 from cvqa_models.models.checkpoint import load_model
 from cvqa_models.models.compression_level import CompressionLevelModel, shipped_model
@@ -24,8 +25,6 @@ from cvqa_models.types import Prediction, VideoRecord
 from cvqa_models.video.reader import Decoder, Hdr, ReadOptions, Untagged, probe
 
 Precision = Literal["32-true", "bf16-mixed"]
-
-BAD_FILES = 2  # exit code
 
 
 def score(
@@ -85,6 +84,8 @@ def score(
     twice = [name for name in names if names.count(name) > 1]
     if maps is not None and twice:
         raise ValueError(f"{len(twice)} videos are called '{twice[0]}', and `--maps` would write one file for all.")
+    if maps is not None and timeline is not None:
+        raise ValueError("`--maps` and `--timeline` exclude each other: a timeline has no score maps; leave one out.")
     model = _model(checkpoint, config, trust or [])
     _check_reference(model, reference)
     level = None if timeline is None else _level(model)
@@ -109,7 +110,7 @@ def score(
             result.say(len(set(videos)))
             if result.rows or set(result.unscored) == set(videos):  # stopped before the first: leave what is there
                 result.write(csv_file, json, timeline)
-    return BAD_FILES if result.unscored else 0
+    return MISTAKE if result.unscored else 0
 
 
 def score_video(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
+from cvqa_models.ending import MISTAKE
 from cvqa_models.terminal import console, say
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def systems(*, check_weights: bool = False, fetch: str | None = None, json: Path
         names = ", ".join(faults)
         text = f"Missing or damaged: {names}. checkpoints/README.md says where each comes from."
         say(text, stderr=True)
-    return 2 if faults else 0
+    return MISTAKE if faults else 0
 
 
 def check_files(named: set[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cvqa_models.csv_table import csv_text
 from cvqa_models.data.atomic import write_text
 from cvqa_models.models.compression_level import CompressionLevelModel
 from cvqa_models.video.frames import ClipsOverTime
@@ -17,7 +18,7 @@ from cvqa_models.video.reader import ReadOptions, iter_clips, probe
 from cvqa_models.video.view import View
 
 PAIRS_PER_SECOND = 2
-COLUMNS = "video,start,end,compression_level"
+COLUMNS = ("video", "start", "end", "compression_level")
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,4 @@ def write_timelines(path: Path, timelines: dict[str, Timeline]) -> None:
     if path.suffix == ".json":
         write_text(path, json.dumps(rows, indent=1) + "\n")
     else:
-        lines = [COLUMNS, *(",".join(_cell(cell) for cell in row.values()) for row in rows)]
-        write_text(path, "\n".join(lines) + "\n")
-
-
-def _cell(value: object) -> str:
-    text = str(value)
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n') else text
+        write_text(path, csv_text([COLUMNS, *(list(row.values()) for row in rows)]))

@@ -15,6 +15,7 @@ from cvqa_models.build.files import write_csv, write_json
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
 from cvqa_models.csv_table import near_misses, numbers, read_csv
 from cvqa_models.data.manifest import read_table, write_manifest
+from cvqa_models.ending import MISTAKE
 from cvqa_models.terminal import say
 from cvqa_models.types import VideoRecord
 
@@ -162,7 +163,7 @@ def scores(votes: Path, *, out: Path, videos: Path | None = None, by: By = "grou
     if json is not None:
         counts = {"videos": len(fitted), "sets": int(fitted["group"].nunique())}
         write_json(json, {"scores": str(out), **counts, "left_out": left_out, "unsure": unsure})
-    return 2 if left_out else 0
+    return MISTAKE if left_out else 0
 
 
 def read_votes(

@@ -165,7 +165,6 @@ class VideoDataset(Dataset[Batch]):
             rows = self._draw(epoch, item)  # of those that are not known to be broken
         if self._deck is None:
             return _batch([], {}, {})  # a piece of a group, whose other pieces may be whole
-        assert self._deck is not None
         group = self.records[self._deck.group(epoch, item)[0]].group
         raise ValueError(f"No video of group {group!r} could be read; run `cvqa check` on its files.")
 

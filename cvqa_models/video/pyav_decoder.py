@@ -18,14 +18,13 @@ from cvqa_models.video.description import dolby_vision, stream_text
 from cvqa_models.video.frames import Timeline
 from cvqa_models.video.geometry import shown, side_data
 from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
-from cvqa_models.video.scaling import check_matrix
+from cvqa_models.video.scaling import LIMITED_RANGE, check_matrix
 
 logger = logging.getLogger(__name__)
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # by H.273 number
 # Standards that say what an absent range means: limited. FFmpeg takes gray without a range as full.
 LIMITED_UNLESS_SAID = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4"}
-LIMITED = 1  # AVCOL_RANGE_MPEG
 DEFAULT_BONUS = 5_000_000  # pixels by which the ffmpeg program prefers a stream marked as default
 
 
@@ -213,7 +212,7 @@ def _decode(path: str, container: InputContainer, stream: VideoStream) -> Iterat
 def _ranged(stream: VideoStream, frame: VideoFrame) -> VideoFrame:
     """Return the frame with the range that its standard means where it says none."""
     if stream.codec_context.name in LIMITED_UNLESS_SAID and frame.color_range == 0:
-        frame.color_range = LIMITED
+        frame.color_range = LIMITED_RANGE
     return frame
 
 

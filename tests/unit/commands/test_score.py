@@ -18,6 +18,8 @@ from cvqa_models.build.references import shoot_scene
 from cvqa_models.build.scenes import SCENES
 from cvqa_models.commands import score as module
 from cvqa_models.commands.score import score
+from cvqa_models.commands.timeline import Timeline, write_timelines
+from cvqa_models.csv_table import read_csv
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -151,6 +153,22 @@ def test_ctrl_c_keeps_the_rows_that_are_done(encodes: list[Path], tmp_path: Path
     assert "Traceback" not in err
     assert (tmp_path / "l.csv").read_text() == "".join(first) + out
     assert 2 <= len((tmp_path / "l.csv").read_text().splitlines()) < len(many)
+
+
+def test_a_timeline_is_a_table_that_no_spreadsheet_runs(tmp_path: Path) -> None:
+    name = '=HYPERLINK("x"),\rb.mp4'
+    write_timelines(tmp_path / "seconds.csv", {name: Timeline(50.0, 2.0, [40.0, 60.0])})
+    text = (tmp_path / "seconds.csv").read_bytes()
+    assert text.splitlines()[0] == b"video,start,end,compression_level"
+    assert b"\n\"'=HYPERLINK" in text
+    read = read_csv(tmp_path / "seconds.csv")
+    assert list(read["video"]) == [name, name]
+    assert list(read["compression_level"]) == ["40.0", "60.0"]
+
+
+def test_score_maps_and_a_timeline_exclude_each_other(encodes: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`--maps` and `--timeline` exclude each other"):
+        score(encodes[:1], maps=tmp_path / "maps", timeline=tmp_path / "seconds.csv")
 
 
 def test_a_timeline_needs_a_level(encodes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 import re
 import sys
 from collections.abc import Callable
@@ -137,18 +136,16 @@ def _run(words: list[str]) -> object:
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(usage())
         return 0
-    from cvqa_models.terminal import PlainLog
+    from cvqa_models.terminal import log_to_stderr
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(PlainLog("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_to_stderr()
     odd = [word for word in words if any("\udc80" <= letter <= "\udcff" for letter in word)]
     if odd:
         raise ValueError(f"{odd[0]!r} holds bytes that are no text in UTF-8; rename the file.")
     if words[0] in TRAINING:
-        from cvqa_models.cli import run_cli
+        from cvqa_models.cli import train
 
-        run_cli(words)
+        train("cvqa", words)
         return 0
     name, rest = find_command(words)
     return call(name, load_command(name), rest)

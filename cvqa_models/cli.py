@@ -29,6 +29,7 @@ from cvqa_models.models.checkpoint import check_fits, read_checkpoint
 from cvqa_models.models.module import QualityModule
 from cvqa_models.resuming import check_progress, resolve, trusted, typed, with_defaults
 from cvqa_models.run_folder import find_checkpoint, holds_run, owned
+from cvqa_models.terminal import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -217,11 +218,16 @@ def run_cli(args: list[str] | None = None) -> TrainCLI:
     )
 
 
-def train() -> None:
-    """Run the command line, telling what happens on stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    ending.leave_with_starter("train.py")
-    run_cli()
+def train(program: str = "train.py", words: list[str] | None = None) -> None:
+    """Run the command line, telling what happens on stderr.
+
+    Args:
+        program: Name in front of what is said.
+        words: What was typed; None for the words that this process was started with.
+    """
+    log_to_stderr()
+    ending.leave_with_starter(program)
+    run_cli(words)
 
 
 def main() -> None:

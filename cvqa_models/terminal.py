@@ -19,6 +19,13 @@ def say(text: str, *, stderr: bool = False, style: str | None = None) -> None:
     console(stderr=stderr).print(printable(text), style=style, soft_wrap=True)
 
 
+def log_to_stderr() -> None:
+    """Tell what the log says on stderr, from `INFO` on, unless it is told somewhere already."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainLog("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 class PlainLog(logging.Formatter):
     """Log lines that a terminal only shows; line breaks stay, for a traceback needs them."""
 

@@ -216,5 +216,5 @@ def _check_sizes(groups: GroupTable, thresholds: Thresholds) -> None:
         if largest < least:
             raise ValueError(
                 f"No group has the {least} videos that {name.upper()} needs; the largest has {largest}. "
-                f"Use `--min_{name}` to lower the threshold."
+                f"Use `--min-{name}` to lower the threshold."
             )

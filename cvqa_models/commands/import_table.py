@@ -112,13 +112,13 @@ def _warn_of_mixed_groups(records: list[VideoRecord]) -> None:
     if len(held[first]) == len(inside[first]):
         log.warning(
             "%s compared, which is right where every video is a scene of its own. If some are encodes of one source, "
-            "name it with `--columns reference=COLUMN`, and type `--group_by reference`.",
+            "name it with `--columns reference=COLUMN`, and type `--group-by reference`.",
             start,
         )
         return
     presets = any(record.preset for record in records)
     log.warning(
-        "%s compared. If people compared encodes of one source only, type `--group_by reference%s`.",
+        "%s compared. If people compared encodes of one source only, type `--group-by reference%s`.",
         start,
         " preset" if presets else "",
     )
@@ -176,7 +176,7 @@ def canonical(table: pd.DataFrame, src: Path, name: str, group_by: list[str], hi
     missing = [column for column in group_by if column not in table]
     if missing:
         raise ValueError(
-            f"`--group_by` names {near_misses(missing, list(table.columns))}, which is no column of '{src}'."
+            f"`--group-by` names {near_misses(missing, list(table.columns))}, which is no column of '{src}'."
         )
     for column in [*COLUMNS, "file"]:
         if column not in table:

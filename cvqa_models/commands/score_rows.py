@@ -82,7 +82,7 @@ class ScoreRows:
         unknown = [name for name in names if name not in self.names]
         if unknown:
             raise ValueError(
-                f"`--lower_is_better` names {near_misses(unknown, self.names)}, which is not evaluated; expected some "
+                f"`--lower-is-better` names {near_misses(unknown, self.names)}, which is not evaluated; expected some "
                 f"of {', '.join(self.names[:8])}."
             )
         turned = replace(self, turned=frozenset(names))

@@ -137,7 +137,7 @@ def _check_choice(batch: Batch, fold: NDArray[np.int64], own: int, thresholds: T
         if largest < least:
             raise ValueError(
                 f"Without fold {own} no group has the {least} videos that {name.upper()} needs, so that nothing can be "
-                f"chosen there; the largest whose labels differ has {largest}. Use `--min_{name}` to lower the "
+                f"chosen there; the largest whose labels differ has {largest}. Use `--min-{name}` to lower the "
                 "threshold, or more `--folds`."
             )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cvqa_models import __main__, cli, ending
 from cvqa_models.__main__ import COMMANDS, call, find_command, load_command
 
 
@@ -75,3 +76,11 @@ def test_a_mistake_is_one_sentence_and_exit_code_2() -> None:
     done = run("scoer")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "Traceback" not in done.stderr
+
+
+def test_training_under_this_name_ends_its_ranks_with_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(ending, "leave_with_starter", done.append)
+    monkeypatch.setattr(cli, "run_cli", done.append)
+    assert __main__._run(["fit", "--run", "x"]) == 0
+    assert done == ["cvqa", ["fit", "--run", "x"]]

@@ -223,7 +223,7 @@ def test_a_reversed_member_gets_no_weight(tmp_path, labels, predict, caplog) -> 
 
 def test_lower_is_better_must_name_a_column(labels, predict) -> None:
     with pytest.raises(
-        ValueError, match=r"`--lower_is_better` names 'modle' \(near: 'model'\), which is not evaluated"
+        ValueError, match=r"`--lower-is-better` names 'modle' \(near: 'model'\), which is not evaluated"
     ):
         evaluate(labels, predictions=[predict()], lower_is_better=["modle"])
 
@@ -390,7 +390,7 @@ def test_groups_that_are_too_small_are_refused(tmp_path, predict) -> None:
     with pytest.raises(ValueError, match="No group has 3 videos whose subjective scores differ"):
         evaluate(some(0), predictions=[only(0)])
     with pytest.raises(
-        ValueError, match=r"No group has the 15 videos that SROCC needs; the largest has 6.*--min_srocc"
+        ValueError, match=r"No group has the 15 videos that SROCC needs; the largest has 6.*--min-srocc"
     ):
         evaluate(some(*range(6)), predictions=[only(*range(6))])
     found = evaluate(some(*range(6)), predictions=[only(*range(6))], min_srocc=6)

@@ -99,9 +99,9 @@ PANEL = "video_id,reference,preset,mos\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "options", "typed"),
     [
-        (PANEL, {}, "--group_by reference preset`"),
-        (PANEL.replace("fast", ""), {}, "--group_by reference`"),
-        ("video_id,mos\na,1\nb,2\n", {}, "`--columns reference=COLUMN`, and type `--group_by reference`"),
+        (PANEL, {}, "--group-by reference preset`"),
+        (PANEL.replace("fast", ""), {}, "--group-by reference`"),
+        ("video_id,mos\na,1\nb,2\n", {}, "`--columns reference=COLUMN`, and type `--group-by reference`"),
         (PANEL, {"group_by": ["reference", "preset"]}, None),
     ],
     ids=["presets", "no presets", "scenes", "grouped"],
@@ -155,7 +155,7 @@ def test_the_summary_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ("votes", "left,right,answer\na,b,left\n", {}, r"lack the columns \['group'\]"),
         ("votes", "left,right,answer,group\na,b,A,g\n", {}, r"answers \['A'\]"),
         ("votes", "left,right,answer,group\na,b,left,g\nc,d,left,g\n", {}, "no group could be scored"),
-        ("kvq", "filename,score\na,1\n", {"group_by": ["scene"]}, "`--group_by` names 'scene'"),
+        ("kvq", "filename,score\na,1\n", {"group_by": ["scene"]}, "`--group-by` names 'scene'"),
     ],
 )
 def test_bad_tables_are_refused(

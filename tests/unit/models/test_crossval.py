@@ -101,7 +101,7 @@ def test_a_fold_whose_others_have_no_large_group_is_refused_before_anything_is_f
     batch.group_name = [name if own == 1 else f"{name}{index % 2}" for index, (name, own) in halves]
     plan = Plan([0.1], steps=8, every=8, thresholds=Thresholds(6, 3, 3))
     told: list[int] = []
-    with pytest.raises(ValueError, match=r"Without fold 1 no group has the 6 .* SROCC .* has 4. Use `--min_srocc`"):
+    with pytest.raises(ValueError, match=r"Without fold 1 no group has the 6 .* SROCC .* has 4. Use `--min-srocc`"):
         cross_validate([model()], batch, fold, plan, lambda done, total: told.append(done))
     assert not told
 

@@ -30,12 +30,12 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cvqa_models import cli
-from tests.cli.bench import fit_words, write_bench
+from tests.cli.table_run import fit_words, write_inputs
 
 EPOCHS = 6
 
 
-def live_bench(folder: Path) -> list[Path]:
+def write_live_inputs(folder: Path) -> list[Path]:
     """Write encodes, their table, and the configuration of a small network that is trained on their frames."""
     rows = ["video_id,path,reference,group,mos"]
     for source in ("testsrc2", "mandelbrot", "cellauto"):
@@ -138,7 +138,7 @@ def main() -> None:
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        configs = live_bench(folder) if options.live else write_bench(folder)
+        configs = write_live_inputs(folder) if options.live else write_inputs(folder)
         more = ["--ckpt_path=last", f"--trainer.max_epochs={EPOCHS}"]
         begin = time.perf_counter()
         if finish(start(fit_words(configs, folder / "whole", *more), folder / "whole.log")):

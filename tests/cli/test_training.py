@@ -21,7 +21,7 @@ from pytorch_lightning.plugins.io import AsyncCheckpointIO
 from cvqa_models import cli
 from cvqa_models.callbacks.checkpoints import WholeFiles
 from cvqa_models.run_folder import find_checkpoint, owned
-from tests.cli.bench import fit_words, write_bench
+from tests.cli.table_run import fit_words, write_inputs
 
 Fit = Callable[..., cli.TrainCLI]
 Told = Callable[..., str]
@@ -30,7 +30,7 @@ STOPPING = "--trainer.callbacks+=pytorch_lightning.callbacks.EarlyStopping"
 
 @pytest.fixture(scope="module")
 def configs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return write_bench(tmp_path_factory.mktemp("bench"))
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")
@@ -353,7 +353,7 @@ def stop(configs: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: p
             words.remove("--trainer.max_epochs=3")
         for number, name in enumerate(names):
             arguments = {"name": name, "epoch": 1, "batch": batch + number}
-            callback = {"class_path": "tests.cli.bench.SendSignal", "init_args": arguments}
+            callback = {"class_path": "tests.cli.table_run.SendSignal", "init_args": arguments}
             words.append(f"--trainer.callbacks+={json.dumps(callback)}")
         monkeypatch.setattr(sys, "argv", ["train.py", *words])
         capsys.readouterr()

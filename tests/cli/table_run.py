@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GROUPS, VIDEOS = 8, 5
 
 
-def write_bench(folder: Path, hidden: int = 16) -> list[Path]:
+def write_inputs(folder: Path, hidden: int = 16) -> list[Path]:
     """Write table, features and configuration; returns the configurations of model and data.
 
     The head has dropout, so that a resumed run shows whether its random numbers go on as they should.

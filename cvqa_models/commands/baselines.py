@@ -16,6 +16,7 @@ from cvqa_models.commands.extract import extract_features
 from cvqa_models.data.dataset import load_batch
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.metrics.correlation import Floats
+from cvqa_models.mistakes import OF_A_FILE, sentence
 from cvqa_models.models.compression_level import shipped_model
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions
@@ -57,8 +58,8 @@ def baselines(
         found.scores[BITRATE] = bitrate
     try:
         found.scores[LEVEL] = _levels(records, store, options, keep)
-    except (ValueError, FileNotFoundError) as error:
-        found.missing.append(f"{LEVEL} is not shown: {error}")
+    except OF_A_FILE as error:
+        found.missing.append(f"{LEVEL} is not shown: {sentence(error)}")
     return found
 
 

@@ -204,7 +204,7 @@ def _check_other(info: VideoInfo | None) -> None:
     """
     if info is not None and info.decoder != "pyav":
         with suppress(UnopenableError):
-            count_pyav(info.path, info.stream)
+            count_pyav(info.path)  # of the stream that every decoder takes by itself
 
 
 def _check_hdr(info: VideoInfo | None, options: ReadOptions) -> None:

@@ -150,3 +150,18 @@ def test_pictures_dropped_in_silence_are_damage(name: str) -> None:
 @pytest.mark.parametrize("name", ["hevc.mkv", "mjpeg.mkv", "E_joined.ts", "E_reset.ts", "H_h264.avi", "W_vfr.mkv"])
 def test_odd_but_whole_cases_pass(name: str) -> None:
     assert verdicts(CASES / name) == ["", ""]
+
+
+def test_another_decoder_is_held_to_the_stream_that_it_reads(tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    sizes = [f"testsrc2=s={size}:r=25:d=1,noise=alls=8:allf=t,format=yuv420p" for size in ("64x48", "256x192")]
+    inputs = [word for size in sizes for word in ("-f", "lavfi", "-i", size)]
+    ffmpeg.write([*inputs, "-map", "0:v", "-map", "1:v", "-disposition:v", "0", *CODECS["ffv1.mkv"]], path)
+    assert check_video(path, ReadOptions("ffmpeg")) == check_video(path) == 25
+    data = bytearray(path.read_bytes())
+    data[len(data) * 3 // 4] ^= 1  # in a late picture of the second stream, which is the largest
+    path.write_bytes(data)
+    assert check_video(path, ReadOptions(stream=0)) == 25
+    for options in (ReadOptions(), ReadOptions("ffmpeg")):
+        with pytest.raises(ValueError, match=r"two.mkv' is truncated or damaged"):
+            check_video(path, options)

@@ -94,7 +94,8 @@ def sha256(path: str | Path) -> str:
 def find_videos(folder: str | Path) -> list[Path]:
     """Return every video below a folder, sorted; what is passed over is counted and named in the log.
 
-    Hidden files and folders are not looked at, nor files whose names are no UTF-8, which no table can name.
+    Hidden files and folders are not looked at, nor files whose names are no UTF-8, which no table can name. A file
+    beside a video of the same name, such as its subtitles, belongs to it and is not named.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -105,7 +106,8 @@ def find_videos(folder: str | Path) -> list[Path]:
         raise FileNotFoundError(f"There is no folder '{folder}'; give the folder that holds the videos.")
     files = sorted(path for path in _files(root) if path.is_file())
     found = [path for path in files if path.suffix.lower() in EXTENSIONS and _is_text(path)]
-    passed = _passed_over(set(files) - set(found))
+    videos, stems = set(found), {path.with_suffix("") for path in found}
+    passed = _passed_over([path for path in files if path not in videos and path.with_suffix("") not in stems])
     if not found:
         others = f" (but {passed})" if passed else ""
         raise ValueError(f"'{folder}' holds no video{others}; expected files such as .mp4, .mkv, .webm or .h265.")

@@ -31,7 +31,7 @@ def test_every_type_of_video_is_looked_at_and_the_rest_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     videos = ["00001.MTS", "cam.m2ts", "g.gif", "ok.mp4", "phone.3gp", "v.vob", "x.mxf"]
-    others = ["a.txt", "b.txt", "notes", "sub/raw.yuv", "sub/s.wav"]
+    others = ["a.txt", "b.txt", "notes", "ok.srt", "sub/raw.yuv", "sub/s.wav"]
     touch(tmp_path, *videos, *others, ".partial-1/half.mkv", ".hidden.mp4", "._ok.mp4")
     with caplog.at_level("INFO"):
         assert [path.name for path in find_videos(tmp_path)] == videos

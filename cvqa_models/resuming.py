@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def typed(words: list[str], option: str) -> str | None:
             given = words[index + 1] if index + 1 < len(words) else ""
         if name == f"--{option}":
             value = given
-        elif name in ("--config", "-c") and Path(given).is_file():
+        elif name in ("--config", "-c") and os.path.isfile(given):  # noqa: PTH113 - not too long a name either
             content = plain_yaml.load(Path(given))
             if isinstance(content, dict) and option in content:
                 value = content[option]

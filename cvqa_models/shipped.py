@@ -26,4 +26,4 @@ def downloads() -> Path:
     if CHECKPOINTS.parent != _PACKAGE:
         return CHECKPOINTS
     cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "cvqa_models"
+    return Path(cache or os.path.expanduser("~/.cache")) / "cvqa_models"  # noqa: PTH111 - needs no home

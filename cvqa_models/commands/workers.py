@@ -97,6 +97,11 @@ class _Worker(Generic[Item, Result]):
 
 def _serve(function: Callable[[Item], Result], pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
-    with suppress(EOFError, OSError):
-        while True:
-            pipe.send(function(pipe.recv()))
+    while True:
+        try:
+            item = pipe.recv()
+        except (EOFError, OSError):  # the first process is gone or has no more
+            return
+        result = function(item)  # what it raises ends this process, so that it is no result
+        with suppress(OSError):
+            pipe.send(result)

@@ -170,7 +170,8 @@ def _checked_clips(
         yield from _one_pass(info, source, views, options, rng)
     except TimelineChangedError:
         info = recount_pyav(info.path, info.stream)
-        source = source and recount_pyav(source.path, source.stream)
+        if source is not None and source.decoder == "pyav":
+            source = recount_pyav(source.path, source.stream)
         count = info.timeline.num_frames
         logger.warning("'%s': %d frames decode, which is not what the container lists", info.path, count)
         _check_source(info, source)

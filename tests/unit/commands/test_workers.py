@@ -32,6 +32,15 @@ def test_every_item_but_the_deadly_ones_has_its_result(workers: int) -> None:
     ]
 
 
+def refused(number: int) -> int:
+    """Raise what a system would."""
+    raise OSError(f"no {number}")
+
+
+def test_an_error_of_the_system_inside_the_function_is_no_clean_end() -> None:
+    assert list(run_each(refused, [1], 1)) == [(0, Died(1))]
+
+
 def process_number(_: int) -> int:
     return os.getpid()
 

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # by H.273 number
 # Standards that say what an absent range means: limited. FFmpeg takes gray without a range as full.
 LIMITED_UNLESS_SAID = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4"}
+UNKNOWN_IN_AVI = 1 << 30  # FFmpeg writes this number of frames where it cannot go back to the header
 DEFAULT_BONUS = 5_000_000  # pixels by which the ffmpeg program prefers a stream marked as default
 
 
@@ -53,7 +54,7 @@ def probe_pyav(path: str, stream: int | None = None) -> VideoInfo:
         if first is None:
             raise UnopenableError("no picture decodes")
         known = sorted(stamp for stamp in scan.stamps if stamp is not None)
-        if len(known) == len(scan.stamps) and _missing_seconds(chosen, known[0], scan.end) > 0:
+        if len(known) == len(scan.stamps) and _missing_seconds(chosen, known[0], scan.end, len(known)) > 0:
             raise _truncated(path, chosen, decoding.packets)
         if not scan.doubtful and len(set(known)) in {0, len(scan.stamps)}:
             return _info(path, container, chosen, _ranged(chosen, first), known or scan.stamps)
@@ -216,11 +217,14 @@ def _ranged(stream: VideoStream, frame: VideoFrame) -> VideoFrame:
     return frame
 
 
-def _missing_seconds(stream: VideoStream, start: int, end: int) -> float:
-    """Return the seconds by which packets end before MP4 or Matroska says, less two frames; others do not say."""
+def _missing_seconds(stream: VideoStream, start: int, end: int, packets: int) -> float:
+    """Return the seconds by which packets end before MP4, Matroska or AVI says, less two frames; others do not say."""
     unit, two_frames = float(stream.time_base or 0), 2 / _rate(stream)
     if "mov" in stream.container.format.name and stream.duration:
         return (stream.duration - (end - start)) * unit - two_frames
+    if stream.container.format.name == "avi" and stream.duration and stream.frames < UNKNOWN_IN_AVI:
+        # A tick of the clock may be far shorter than a frame, which AVI takes to last one tick.
+        return (stream.duration - end) * unit - max(two_frames, 2 * (end - start) / packets * unit)
     if "matroska" in stream.container.format.name and "DURATION" in stream.metadata:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - end * unit - two_frames

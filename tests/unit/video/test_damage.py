@@ -165,3 +165,17 @@ def test_another_decoder_is_held_to_the_stream_that_it_reads(tmp_path: Path) -> 
     for options in (ReadOptions(), ReadOptions("ffmpeg")):
         with pytest.raises(ValueError, match=r"two.mkv' is truncated or damaged"):
             check_video(path, options)
+
+
+def test_fewer_frames_than_an_avi_announces_is_damage(tmp_path: Path) -> None:
+    one, whole = tmp_path / "one.avi", tmp_path / "whole.avi"
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-c:v", "mpeg4"]
+    ffmpeg.write([*picture], whole)
+    ffmpeg.write([*picture, "-frames:v", "1"], one)
+    assert verdicts(whole) == verdicts(one) == ["", ""]
+    data, header = bytearray(one.read_bytes()), whole.read_bytes()
+    for chunk, offset in ((b"avih", 24), (b"strh", 40)):  # numbers of frames: of the file, and of the stream
+        here, there = data.index(chunk) + offset, header.index(chunk) + offset
+        data[here : here + 4] = header[there : there + 4]
+    one.write_bytes(data)
+    assert all("is truncated or damaged after 1 of 25 announced frames" in text for text in verdicts(one))

@@ -145,6 +145,8 @@ class Decoding:
         return packet
 
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        if not packet.size and packet.pts is not None:
+            return []  # Theora repeats a picture so; a decoder would take it for the end, and FFmpeg's program skips it
         try:
             return packet.decode()
         except WANTING as error:

@@ -179,3 +179,15 @@ def test_fewer_frames_than_an_avi_announces_is_damage(tmp_path: Path) -> None:
         data[here : here + 4] = header[there : there + 4]
     one.write_bytes(data)
     assert all("is truncated or damaged after 1 of 25 announced frames" in text for text in verdicts(one))
+
+
+@pytest.mark.parametrize("name", ["still.ogv", "still.avi"])
+def test_empty_packets_in_the_middle_are_whole(name: str, tmp_path: Path) -> None:
+    """Theora writes one for a picture that repeats; the ffmpeg program passes over them, and so do we."""
+    path, raw = tmp_path / name, tmp_path / "raw.rgb"
+    moving, still = "testsrc2=s=64x48:r=25:d=0.2", "color=gray:s=64x48:r=25:d=0.6"
+    filters = ["-f", "lavfi", "-i", moving, "-f", "lavfi", "-i", still, "-filter_complex", "[0][1][0]concat=n=3"]
+    ffmpeg.write([*filters, "-pix_fmt", "yuv420p", "-c:v", "libtheora" if name.endswith("ogv") else "mpeg4"], path)
+    ffmpeg.write(["-i", path, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"], raw)
+    assert verdicts(path) == ["", ""]
+    assert check_video(path) == raw.stat().st_size // (64 * 48 * 3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import av
 import av.logging
@@ -20,6 +21,8 @@ from cvqa_models.video.info import TimelineChangedError, UnopenableError
 
 # A strict decoder raises where it would else conceal or drop a picture without a word.
 STRICT = {"err_detect": "explode"}
+# Without it a decoder cuts the left border only as far as suits the processor's memory access.
+EXACT_CROP = {"flags": "+unaligned"}
 # Streams that may begin anywhere, as broadcasts do: what comes before the first key frame refers to what is not there.
 BEGIN_ANYWHERE = {"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "vvc", "m4v", "obu"}
 # What FFmpeg raises for want of a decoder; another program may have one. Anything else is the file's own fault.
@@ -72,6 +75,32 @@ def errors_logged() -> Iterator[list[str]]:
 def begins_anywhere(container: InputContainer) -> bool:
     """Return whether streams of a container may begin with pictures that refer to what is not there."""
     return bool(BEGIN_ANYWHERE & set(container.format.name.split(",")))
+
+
+def cut_short(path: str, container: InputContainer, end: int) -> bool:
+    """Return whether a file stops within a box of MP4 or a picture of Y4M, which FFmpeg passes over in silence.
+
+    Args:
+        path: The file.
+        container: The same, opened.
+        end: Where the last packet ends, in bytes.
+    """
+    size = Path(path).stat().st_size
+    if container.format.name == "yuv4mpegpipe":
+        return size - end > len("FRAME\n")  # which stands before a picture, outside of its packet
+    if "mov" not in container.format.name:
+        return False
+    place, kind = 0, b""
+    with Path(path).open("rb") as file:
+        while place + 8 <= size:
+            file.seek(place)
+            header = file.read(16)
+            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            length = int.from_bytes(header[8:], "big") if length == 1 else length
+            if length < 8:  # 0 is a box up to the end
+                return False
+            place += length
+    return place > size and kind in {b"moof", b"mdat", b"moov"}
 
 
 class Decoding:

@@ -102,7 +102,7 @@ def _turning(path: str, first: VideoFrame) -> Filters:
         return tuple((name, "") for name, wanted in flips.items() if wanted)
     if abs(angle - 270) < _TOLERANCE:
         return (("transpose", "clock_flip" if c < 0 else "cclock"),)
-    if angle > _TOLERANCE and angle < 360 - _TOLERANCE:
+    if angle > _TOLERANCE:  # from 359 degrees on, too, FFmpeg turns the picture
         raise ValueError(
             f"'{path}' is to be shown turned by {angle} degrees; only multiples of 90 degrees can be compared: turn it "
             "with ffmpeg's filter `rotate` and encode it again."

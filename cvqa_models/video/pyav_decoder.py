@@ -13,7 +13,16 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from cvqa_models.video.damage import LENIENT, STRICT, WANTING, Decoding, begins_anywhere, errors_logged
+from cvqa_models.video.damage import (
+    EXACT_CROP,
+    LENIENT,
+    STRICT,
+    WANTING,
+    Decoding,
+    begins_anywhere,
+    cut_short,
+    errors_logged,
+)
 from cvqa_models.video.description import dolby_vision, stream_text
 from cvqa_models.video.frames import Timeline
 from cvqa_models.video.geometry import shown, side_data
@@ -54,7 +63,9 @@ def probe_pyav(path: str, stream: int | None = None) -> VideoInfo:
         if first is None:
             raise UnopenableError("no picture decodes")
         known = sorted(stamp for stamp in scan.stamps if stamp is not None)
-        if len(known) == len(scan.stamps) and _missing_seconds(chosen, known[0], scan.end, len(known)) > 0:
+        told = len(known) == len(scan.stamps)
+        missing = told and _missing_seconds(chosen, known[0], scan.end, len(known)) > 0
+        if missing or cut_short(path, container, scan.last_byte):
             raise _truncated(path, chosen, decoding.packets)
         if not scan.doubtful and len(set(known)) in {0, len(scan.stamps)}:
             return _info(path, container, chosen, _ranged(chosen, first), known or scan.stamps)
@@ -67,6 +78,7 @@ class _Scan:
     def __init__(self) -> None:
         self.stamps: list[int | None] = []
         self.end = 0
+        self.last_byte = 0
         self.doubtful = False  # a packet is marked as damaged, or the clock steps back
         self._clock: int | None = None
 
@@ -75,6 +87,7 @@ class _Scan:
         if packet.size == 0:
             return
         self.doubtful |= packet.is_corrupt
+        self.last_byte = (packet.pos or 0) + packet.size
         if packet.dts is not None:
             self.doubtful |= self._clock is not None and packet.dts < self._clock
             self._clock = packet.dts
@@ -188,8 +201,7 @@ def video_stream(path: str, container: InputContainer, number: int | None) -> Vi
         raise ValueError(f"'{path}' holds {len(streams)} video streams; `stream` is {number}, counted from 0.")
     if stream.codec_context is None:
         raise UnopenableError("its codec is unknown", another_may=True)
-    if stream.codec_context.name not in LENIENT:
-        stream.codec_context.options = STRICT
+    stream.codec_context.options = EXACT_CROP if stream.codec_context.name in LENIENT else STRICT | EXACT_CROP
     stream.thread_type = "SLICE"
     stream.codec_context.thread_count = 1
     return stream
@@ -218,13 +230,17 @@ def _ranged(stream: VideoStream, frame: VideoFrame) -> VideoFrame:
 
 
 def _missing_seconds(stream: VideoStream, start: int, end: int, packets: int) -> float:
-    """Return the seconds by which packets end before MP4, Matroska or AVI says, less two frames; others do not say."""
+    """Return the seconds by which packets end before the container says, less two frames; not all of them say."""
     unit, two_frames = float(stream.time_base or 0), 2 / _rate(stream)
-    if "mov" in stream.container.format.name and stream.duration:
+    if stream.container.format.name == "ivf" and stream.duration:
         return (stream.duration - (end - start)) * unit - two_frames
-    if stream.container.format.name == "avi" and stream.duration and stream.frames < UNKNOWN_IN_AVI:
-        # A tick of the clock may be far shorter than a frame, which AVI takes to last one tick.
-        return (stream.duration - end) * unit - max(two_frames, 2 * (end - start) / packets * unit)
+    if stream.container.format.name == "avi" and stream.frames < UNKNOWN_IN_AVI:
+        # A tick of the clock may be far shorter than a frame, which AVI takes to last one tick. FFmpeg makes the
+        # duration fit what is there; the number of frames, in ticks, stays as announced.
+        return (stream.frames - end) * unit - max(two_frames, 2 * (end - start) / packets * unit)
+    if "mov" in stream.container.format.name and stream.duration:
+        # Of fragments FFmpeg tells where the last one ends; the first may have been left out, as in a single segment.
+        return (stream.duration - (end - start if stream.frames else end)) * unit - two_frames
     if "matroska" in stream.container.format.name and "DURATION" in stream.metadata:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - end * unit - two_frames

@@ -13,12 +13,13 @@ from cvqa_models.video.frames import UniformClips
 from cvqa_models.video.geometry import shown
 from cvqa_models.video.pixels import Native
 from cvqa_models.video.pyav_decoder import open_file
-from cvqa_models.video.reader import ReadOptions, probe, read_views
+from cvqa_models.video.reader import ReadOptions, check_video, probe, read_views
 from cvqa_models.video.view import View
 
 Make = Callable[..., Path]
 Run = Callable[..., bytes]
 ALL = View(UniformClips(1, 4), Native())
+EXACT = "scale=flags=bilinear+accurate_rnd+full_chroma_int"
 
 
 @pytest.fixture
@@ -31,9 +32,10 @@ def remade(ffmpeg: Run, path: Path, source: Path, *options: object) -> Path:
     return path
 
 
-def test_an_odd_angle_is_refused(plain: Path, ffmpeg: Run, tmp_path: Path) -> None:
-    path = remade(ffmpeg, tmp_path / "odd.mp4", plain, "-display_rotation", 45)
-    with pytest.raises(ValueError, match=r"odd.mp4' is to be shown turned by (45|315) degrees; only multiples of 90"):
+@pytest.mark.parametrize(("angle", "told"), [(45, 315), (1.2, 359), (91.5, 269)])
+def test_an_odd_angle_is_refused(angle: float, told: int, plain: Path, ffmpeg: Run, tmp_path: Path) -> None:
+    path = remade(ffmpeg, tmp_path / "odd.mp4", plain, "-display_rotation", angle)
+    with pytest.raises(ValueError, match=rf"odd.mp4' is to be shown turned by {told} degrees; only multiples of 90"):
         probe(path)
 
 
@@ -51,6 +53,27 @@ def test_a_segment_without_its_header_is_named_and_read_behind_it(plain: Path, f
     whole = tmp_path / "whole.mp4"
     whole.write_bytes(header.read_bytes() + segment.read_bytes())
     assert torch.equal(read_views(whole, [ALL])[ALL.key], read_views(plain, [ALL])[ALL.key])
+
+
+def test_a_later_segment_is_read_behind_its_header(make: Make, ffmpeg: Run, tmp_path: Path) -> None:
+    long = make("long.mp4", "-c:v", "libx264", "-g", 4, "-pix_fmt", "yuv420p", frames=24)
+    ffmpeg("-i", long, "-c", "copy", "-f", "dash", "-seg_duration", 0.4, tmp_path / "stream.mpd")
+    whole = tmp_path / "whole.mp4"
+    parts = [tmp_path / name for name in ("init-stream0.m4s", "chunk-stream0-00003.m4s")]
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert probe(whole).timeline.num_frames == 8
+    whole.write_bytes(whole.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"whole.mp4' (is truncated or damaged|has a damaged header)"):
+        probe(whole)
+
+
+def test_a_left_border_cut_by_the_stream_is_not_seen(plain: Path, ffmpeg: Run, tmp_path: Path) -> None:
+    path = tmp_path / "cropped.mp4"
+    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_metadata=crop_left=6:crop_top=4", path)
+    ours = read_views(path, [ALL])[ALL.key]
+    raw = ffmpeg("-i", path, "-vf", EXACT, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    theirs = torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(4, probe(path).height, 186, 3)
+    assert (ours[0].permute(1, 2, 3, 0).int() - theirs).abs().max() <= 1
 
 
 def test_a_change_of_size_is_said(make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -88,3 +111,23 @@ def test_other_decoders_take_any_name(plain: Path, tmp_path: Path, monkeypatch: 
         Path(name).write_bytes(plain.read_bytes())
         for decoder in ("auto", "ffmpeg", "decord"):
             assert probe(name, ReadOptions(decoder)).timeline.num_frames == 4, (name, decoder)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cut.avi", ("-c:v", "huffyuv")),
+        ("cut.ivf", ("-c:v", "libvpx-vp9", "-deadline", "realtime")),
+        ("cut.y4m", ("-pix_fmt", "yuv420p")),
+    ],
+)
+def test_a_cut_that_ffmpeg_passes_over_is_named(
+    name: str, options: tuple[str, ...], make: Make, tmp_path: Path
+) -> None:
+    whole = make(name, *options, frames=12)
+    assert check_video(whole) == 12
+    content = whole.read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content[: len(content) * 6 // 10 + 1])
+    with pytest.raises(ValueError, match=f"{name}' is truncated or damaged after"):
+        check_video(path)

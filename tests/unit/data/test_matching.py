@@ -65,7 +65,7 @@ def test_composed_and_decomposed_names_match(tmp_path: Path, form: str) -> None:
     "name",
     [
         "clips\\deep_03.mp4", "D:\\data\\clips\\sub\\deep_03.mp4", "\\\\server\\share\\deep_03.mp4",
-        "/home/me/deep_03.mp4",
+        "/media/disk/deep_03.mp4",
         "~/clips/deep_03.mp4", "file:///data/deep_03.mp4", "D:/data/deep_03.mp4", "D:deep_03.mp4\\..\\deep_03",
     ],
 )  # fmt: skip

@@ -178,3 +178,5 @@ def _check_reference(model: QualityModule, reference: Path | None) -> None:
         raise ValueError(f"{name} compares a video with its source; give `--reference FILE`.")
     if reference is not None and not compares:
         raise ValueError(f"{name} sees no source; leave `--reference` out.")
+    if reference is not None and not reference.is_file():
+        raise FileNotFoundError(f"There is no video '{reference}'; give the source of all the videos.")

@@ -66,6 +66,7 @@ def test_a_signal_is_heard_where_the_shell_had_it_ignored() -> None:
 def test_a_second_signal_ends_what_hangs_while_closing() -> None:
     body = """
     try:
+        print("row", flush=True)
         time.sleep(60)
     finally:
         print("closing", flush=True)
@@ -73,7 +74,7 @@ def test_a_second_signal_ends_what_hangs_while_closing() -> None:
         print("still closing", flush=True)
         time.sleep(60)
 """
-    with start('    print("row", flush=True)' + body) as program:
+    with start(body) as program:
         assert program.stdout is not None
         program.stdout.readline()
         program.send_signal(signal.SIGTERM)

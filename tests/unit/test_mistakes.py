@@ -72,7 +72,7 @@ def test_a_lost_loader_worker_names_the_option(text: str) -> None:
 
 
 def test_other_runtime_errors_are_no_mistake_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(cli, "run_cli", fail)
@@ -83,7 +83,7 @@ def test_other_runtime_errors_are_no_mistake_of_a_user(monkeypatch: pytest.Monke
 def test_a_loader_that_timed_out_ends_train_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("DataLoader timed out after 300.0 seconds")
 
     monkeypatch.setattr(cli, "run_cli", fail)

@@ -108,15 +108,17 @@ def same(one: Any, two: Any) -> bool:
 
 def stopped_once(words: list[str], run: Path, delay: float, number: int, whole: dict[str, Any]) -> str:
     """Stop a run after `delay` seconds, start it again, and say how it ended."""
-    shutil.rmtree(run, ignore_errors=True)
-    run.parent.mkdir(exist_ok=True)
     log = run.with_suffix(".log")
-    log.unlink(missing_ok=True)
-    process = start(words, log)
-    time.sleep(delay)
-    os.kill(process, number)
-    first = finish(process)
-    if first not in (0, -signal.SIGKILL, 128 + number):
+    first = 0
+    while first == 0:  # it was done before the signal: try again, earlier
+        shutil.rmtree(run, ignore_errors=True)
+        log.unlink(missing_ok=True)
+        process = start(words, log)
+        time.sleep(delay)
+        os.kill(process, number)
+        first = finish(process)
+        delay *= 0.7
+    if first not in (-signal.SIGKILL, 128 + number):
         return f"exit code {first} after the signal"
     again = finish(start(words, log))
     if again:
@@ -125,7 +127,7 @@ def stopped_once(words: list[str], run: Path, delay: float, number: int, whole: 
         return "another outcome"
     if list(run.rglob("*.part")):
         return "a half-written file left"
-    return "survived" if first else "survived (was done before the signal)"
+    return "survived"
 
 
 def main() -> None:
@@ -151,7 +153,7 @@ def main() -> None:
         for attempt in range(options.tries):
             said = stopped_once(words, folder / "run", rng.uniform(0, seconds), number, whole)
             counts[said] += 1
-            if not said.startswith("survived"):
+            if said != "survived":
                 print(f"try {attempt}: {said}\n{(folder / 'run.log').read_text()[-3000:]}", flush=True)
         kept = sum(count for said, count in counts.items() if said.startswith("survived"))
         print(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
@@ -13,10 +15,39 @@ from cvqa_models.video.pixels import Resize
 from cvqa_models.video.view import View
 from cvqa_models.weights import load_exact
 
-DIM = CHANNELS * SIDE * SIDE
+
+class _UvqMaps(Branch):
+    """A pooled map of key frames, 128 channels x 4 x 4, as one token each; the two networks differ in `_maps` alone."""
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        num_frames: int = 8,
+        height: int = 1080,
+        width: int = 1920,
+        sampling: Sampling = "even",
+        shrink: int = 1,
+        frozen: bool = True,
+    ) -> None:
+        frames = OfficialSeconds(num_frames) if sampling == "official" else KeyFrames(num_frames)
+        view = View(frames, Resize(height, width, "bicubic"))
+        super().__init__(view, CHANNELS * SIDE * SIDE, frozen=frozen)
+        self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        self.net = UvqTrunk(shrink=shrink)
+        if weights is not None:
+            load_exact(self.net, weights)
+
+    @abstractmethod
+    def _maps(self, pictures: Tensor) -> Tensor:
+        """Return the pooled maps, (M, 128, 4, 4), of pictures in [-1, 1], (M, 3, H, W)."""
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """Return one token per frame, shape (B, N, 2048), from `x` of shape (B, N, 3, 1, H, W)."""
+        return in_chunks(lambda frames: self._maps(self.normalise(frames).squeeze(2)).flatten(1), x, 1)
 
 
-class UvqContent(Branch):
+class UvqContent(_UvqMaps):
     """Tokens of key frames: UVQ 1.5's content map, pooled to 128 channels x 4 x 4, flattened.
 
     google/uvq, folder `uvq1p5_pytorch`. The frame is resized to 1920 x 1080 whatever its shape, as there, and then to
@@ -32,29 +63,11 @@ class UvqContent(Branch):
         frozen: Whether the weights are fixed.
     """
 
-    def __init__(
-        self,
-        weights: str | None = None,
-        *,
-        num_frames: int = 8,
-        height: int = 1080,
-        width: int = 1920,
-        sampling: Sampling = "even",
-        shrink: int = 1,
-        frozen: bool = True,
-    ) -> None:
-        super().__init__(_view(num_frames, height, width, sampling), DIM, frozen=frozen)
-        self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        self.net = UvqTrunk(shrink=shrink)
-        if weights is not None:
-            load_exact(self.net, weights)
-
-    def tokens(self, x: Tensor) -> Tensor:
-        """Return one token per frame, shape (B, N, 2048), from `x` of shape (B, N, 3, 1, H, W)."""
-        return in_chunks(lambda x: content_map(self.net, self.normalise(x).squeeze(2)).flatten(1), x, 1)
+    def _maps(self, pictures: Tensor) -> Tensor:
+        return content_map(self.net, pictures)
 
 
-class UvqDistortion(Branch):
+class UvqDistortion(_UvqMaps):
     """Tokens of key frames: UVQ 1.5's distortion maps of 3 x 3 patches, pooled to 128 channels x 4 x 4, flattened.
 
     Args:
@@ -67,28 +80,5 @@ class UvqDistortion(Branch):
         frozen: Whether the weights are fixed.
     """
 
-    def __init__(
-        self,
-        weights: str | None = None,
-        *,
-        num_frames: int = 8,
-        height: int = 1080,
-        width: int = 1920,
-        sampling: Sampling = "even",
-        shrink: int = 1,
-        frozen: bool = True,
-    ) -> None:
-        super().__init__(_view(num_frames, height, width, sampling), DIM, frozen=frozen)
-        self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        self.net = UvqTrunk(shrink=shrink)
-        if weights is not None:
-            load_exact(self.net, weights)
-
-    def tokens(self, x: Tensor) -> Tensor:
-        """Return one token per frame, shape (B, N, 2048), from `x` of shape (B, N, 3, 1, H, W)."""
-        return in_chunks(lambda x: distortion_map(self.net, self.normalise(x).squeeze(2)).flatten(1), x, 1)
-
-
-def _view(num_frames: int, height: int, width: int, sampling: Sampling) -> View:
-    frames = OfficialSeconds(num_frames) if sampling == "official" else KeyFrames(num_frames)
-    return View(frames, Resize(height, width, "bicubic"))
+    def _maps(self, pictures: Tensor) -> Tensor:
+        return distortion_map(self.net, pictures)

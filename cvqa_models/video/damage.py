@@ -1,31 +1,31 @@
-"""One verdict on damage, for every command that reads a file: what FFmpeg raises or logs, and pictures that never come.
+"""Decide whether a file is damaged, alike for all commands: by FFmpeg's errors and log, and by missing pictures.
 
-What no decoder can tell stays unseen: flipped bits that happen to be another valid picture, and the lost end of a
-stream that does not announce its length, as MPEG-TS and bare streams do not.
+Damage that no decoder can see is not found: flipped bits that give another valid picture, and a lost end of a stream
+that does not announce its length (MPEG-TS and bare streams do not).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import av
-import av.logging
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from cvqa_models.video.info import TimelineChangedError, UnopenableError
+from cvqa_models.video.info import FrameTimesChangedError, UnopenableError, UnprovenError
+from cvqa_models.video.libav_log import errors_logged
 
-# A strict decoder raises where it would else conceal or drop a picture without a word.
+# A strict decoder raises an error; otherwise it would silently conceal or drop a picture.
 STRICT = {"err_detect": "explode"}
-# Without it a decoder cuts the left border only as far as suits the processor's memory access.
+# Without this flag a decoder may crop less at the left border, to keep memory access aligned.
 EXACT_CROP = {"flags": "+unaligned"}
-# Streams that may begin anywhere, as broadcasts do: what comes before the first key frame refers to what is not there.
+# Streams that may begin anywhere, as broadcasts do: pictures before the first key frame refer to missing pictures.
 BEGIN_ANYWHERE = {"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "vvc", "m4v", "obu"}
-# What FFmpeg raises for want of a decoder; another program may have one. Anything else is the file's own fault.
+# Errors of FFmpeg for a missing decoder; another program may have one. Any other error is the fault of the file.
 WANTING = (
     av.error.DecoderNotFoundError,
     av.error.DemuxerNotFoundError,
@@ -34,19 +34,18 @@ WANTING = (
     av.error.ProtocolNotFoundError,
 )
 
-# A strict TIFF decoder refuses fields that it does not use, which it logs as errors; every picture is whole.
+# A strict TIFF decoder logs errors for fields that it does not use and refuses the file, though each picture is whole.
 LENIENT = {"tiff"}
-HARMLESS = ("Unknown or unsupported tag",)
 
 
 @contextmanager
-def one_sentence(path: object) -> Iterator[None]:
-    """Turn whatever a library raises over a file into a ValueError of one sentence that names it."""
+def plain_library_errors(path: object) -> Iterator[None]:
+    """Turn any error that a library raises for a file into a ValueError with one sentence that names the file."""
     try:
         yield
-    except (UnopenableError, TimelineChangedError, MemoryError):
+    except (UnopenableError, FrameTimesChangedError, UnprovenError, MemoryError):
         raise
-    except Exception as error:  # a damaged header reaches libraries as any value, and they fail on it in any way
+    except Exception as error:  # a damaged header may hold any value, and libraries may raise anything for it
         ours = type(error) is ValueError or (isinstance(error, OSError) and not isinstance(error, av.error.FFmpegError))
         if ours:
             raise
@@ -56,38 +55,29 @@ def one_sentence(path: object) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def errors_logged() -> Iterator[list[str]]:
-    """Collect what FFmpeg logs as an error in this thread: some decoders, such as FFV1's, tell it nowhere else."""
-    level, collapse = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    told: list[str] = []
-    try:
-        with av.logging.Capture(local=True) as lines:
-            yield told
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(collapse)
-        told += [f"{name}: {text.strip()}" for _, name, text in lines if not text.startswith(HARMLESS)]
-
-
 def begins_anywhere(container: InputContainer) -> bool:
-    """Return whether streams of a container may begin with pictures that refer to what is not there."""
+    """Return whether streams of a container may begin with pictures that refer to missing pictures."""
     return bool(BEGIN_ANYWHERE & set(container.format.name.split(",")))
 
 
+def is_animated_webp(path: str) -> bool:
+    """Return whether the header of a file says that it is an animated WebP, which PyAV's FFmpeg cannot decode."""
+    with Path(path).open("rb") as file:
+        header = file.read(21)
+    return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and bool(header[20] & 2)
+
+
 def cut_short(path: str, container: InputContainer, end: int) -> bool:
-    """Return whether a file stops within a box of MP4 or a picture of Y4M, which FFmpeg passes over in silence.
+    """Return whether a file ends inside a box of MP4 or a picture of Y4M; FFmpeg does not report that.
 
     Args:
         path: The file.
-        container: The same, opened.
+        container: The same file, opened.
         end: Where the last packet ends, in bytes.
     """
     size = Path(path).stat().st_size
     if container.format.name == "yuv4mpegpipe":
-        return size - end > len("FRAME\n")  # which stands before a picture, outside of its packet
+        return size - end > len("FRAME\n")  # this mark stands before each picture, outside its packet
     if "mov" not in container.format.name:
         return False
     place, kind = 0, b""
@@ -97,7 +87,7 @@ def cut_short(path: str, container: InputContainer, end: int) -> bool:
             header = file.read(16)
             length, kind = int.from_bytes(header[:4], "big"), header[4:8]
             length = int.from_bytes(header[8:], "big") if length == 1 else length
-            if length < 8:  # 0 is a box up to the end
+            if length < 8:  # 0 means that the box reaches to the end
                 return False
             place += length
     return place > size and kind in {b"moof", b"mdat", b"moov"}
@@ -109,6 +99,7 @@ class Decoding:
     Args:
         container: Opened file.
         stream: Stream of `container` that is read.
+        needed: Numbers of the packets to decode -> whether the decoder is emptied before the packet; None for all.
 
     Attributes:
         packets: Number of packets so far.
@@ -116,21 +107,25 @@ class Decoding:
         damage: What is wrong, empty if nothing is.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, needed: Mapping[int, bool] | None = None
+    ) -> None:
         self.packets = 0
         self.pictures = 0
         self.damage = ""
         self._source = container.demux(stream)
+        self._context = stream.codec_context
+        self._needed = needed
         self._begins_anywhere = begins_anywhere(container)
         self._interlaced = False
         self._sent: set[int] = set()
         self._shown: set[int] = set()
 
     def frames(self, seen: Callable[[Packet[VideoStream]], None] | None = None) -> Iterator[VideoFrame]:
-        """Yield the pictures up to the first sign of damage, which is then in `damage`.
+        """Yield the pictures up to the first sign of damage, which is then stored in `damage`.
 
         Args:
-            seen: Is told of every packet.
+            seen: Called with every packet.
         """
         while not self.damage:
             frames: list[VideoFrame] = []
@@ -152,7 +147,7 @@ class Decoding:
             self.damage = self._dropped()
 
     def rest(self) -> Iterator[Packet[VideoStream]]:
-        """Yield the packets that are left, up to the first sign of damage, without decoding them."""
+        """Yield the remaining packets, up to the first sign of damage, without decoding them."""
         while not self.damage:
             with errors_logged() as told:
                 packet = self._next()
@@ -169,14 +164,21 @@ class Decoding:
             return None
         if packet is not None and packet.size:
             self.packets += 1
-            if packet.pts is not None and not packet.is_discard:
-                self._sent.add(packet.pts)
         return packet
 
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         if not packet.size and packet.pts is not None:
-            return []  # Theora repeats a picture so; a decoder would take it for the end, and FFmpeg's program skips it
+            return []  # Theora repeats a picture so; a decoder would take it for the end, so FFmpeg's program skips it
+        number = self.packets - 1
+        if packet.size and self._needed is not None and number not in self._needed:
+            return []
+        if packet.size and packet.pts is not None and not packet.is_discard:
+            self._sent.add(packet.pts)
         try:
+            if packet.size and self._needed is not None and self._needed[number]:
+                left = self._context.decode(None)
+                self._context.flush_buffers()
+                return left + packet.decode()
             return packet.decode()
         except WANTING as error:
             raise UnopenableError(str(error.strerror), another_may=True) from error
@@ -186,7 +188,7 @@ class Decoding:
             return []
 
     def _judge(self, told: Sequence[str]) -> None:
-        """Take errors in the log for damage, but for those of pictures in front of the stream's beginning."""
+        """Count errors in the log as damage, except errors of pictures before the first whole one."""
         if told and not self.damage and (self.pictures or not self._begins_anywhere):
             self.damage = told[0][:120]
 
@@ -200,9 +202,9 @@ class Decoding:
             self._shown.add(frame.pts)
 
     def _dropped(self) -> str:
-        """Return a sign of damage if pictures after the first one never came; two fields make one interlaced picture.
+        """Return a sign of damage if pictures after the first one are missing; two fields make one interlaced picture.
 
-        Those before it may refer to pictures in front of the stream's beginning.
+        Pictures before it may refer to pictures from before the beginning of the stream.
         """
         if not self._shown:
             return ""

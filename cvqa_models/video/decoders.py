@@ -1,7 +1,7 @@
-"""The decoders: each finds a file's true timeline and gives the frames asked for, in order.
+"""The decoders: each finds the true times of a file's frames, and gives the requested frames in order.
 
-PyAV is the reference; the others serve files that it cannot open, or an explicit choice. A file is opened anew for
-every call and decoded on one thread, because decoders that outlive a fork or share threads hang data loaders.
+PyAV is the reference. The others are used for files that PyAV cannot open, or if the user chooses one. Every call opens
+the file again and decodes on one thread: a decoder that outlives a fork or shares threads makes data loaders hang.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from av.video.frame import VideoFrame
 
-from cvqa_models.video.frames import Timeline
+from cvqa_models.video.frame_rules import FrameTimes
 from cvqa_models.video.geometry import Filters
+from cvqa_models.video.h273 import HDR_NAMES
 from cvqa_models.video.info import UnopenableError, VideoInfo
 from cvqa_models.video.pyav_decoder import frames_pyav, probe_pyav
 
-GROUP = 8  # frames that a batch decoder is asked for at a time: 50 MB of 1080p
+GROUP = 8  # frames per request to a batch decoder: 50 MB of 1080p
 
 
 # torchcodec -----------------------------------------------------------------------------------------------------------
@@ -32,7 +34,7 @@ GROUP = 8  # frames that a batch decoder is asked for at a time: 50 MB of 1080p
 def _torchcodec(path: str) -> Any:
     try:
         module = importlib.import_module("torchcodec.decoders")
-    except (ImportError, RuntimeError, OSError) as error:  # a missing package, or one that finds no FFmpeg
+    except (ImportError, RuntimeError, OSError) as error:  # the package is missing, or finds no FFmpeg
         raise UnopenableError("it is not installed") from error
     try:
         return module.VideoDecoder(_whole_name(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
@@ -41,12 +43,12 @@ def _torchcodec(path: str) -> Any:
 
 
 def probe_torchcodec(path: str, stream: int | None = None) -> VideoInfo:
-    """Return the timeline by torchcodec's scan; frames lie 1 / fps apart."""
+    """Return the times of the frames by torchcodec's scan; frames are taken as 1 / fps apart."""
     about = _torchcodec(path).metadata
     if not about.num_frames:
         raise UnopenableError("it yields no frames")
-    timeline = _constant_rate(about.num_frames, about.average_fps)
-    return _as_pyav_shows(VideoInfo(path, "torchcodec", timeline, about.height, about.width, about.codec or ""))
+    frame_times = _constant_rate(about.num_frames, about.average_fps)
+    return _as_pyav_shows(VideoInfo(path, "torchcodec", frame_times, about.height, about.width, about.codec or ""))
 
 
 def frames_torchcodec(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
@@ -68,18 +70,18 @@ def _decord(path: str) -> Any:
 
 
 def probe_decord(path: str, stream: int | None = None) -> VideoInfo:
-    """Return the timeline by decord's index."""
+    """Return the times of the frames by decord's index."""
     reader = _decord(path)
     if not len(reader):
         raise UnopenableError("it yields no frames")
     starts = sorted(float(start) for start, _ in reader.get_frame_timestamp(range(len(reader))))
     height, width, _ = reader[0].shape
     times = tuple(start - starts[0] for start in starts)
-    return _as_pyav_shows(VideoInfo(path, "decord", Timeline(len(times), reader.get_avg_fps(), times), height, width))
+    return _as_pyav_shows(VideoInfo(path, "decord", FrameTimes(len(times), reader.get_avg_fps(), times), height, width))
 
 
 def frames_decord(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-    """Yield (index, RGB frame) in small groups; memory grows while the consumer is slow, as decord reads ahead."""
+    """Yield (index, RGB frame) in small groups. Decord reads ahead, so memory grows if the consumer is slow."""
     reader = _decord(info.path)
     for group in _groups(wanted):
         yield from _in_rgb(info.path, group, lambda indices: reader.get_batch(indices).asnumpy())
@@ -91,28 +93,62 @@ def frames_decord(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int,
 def _pipe(path: str) -> Generator[Any, None, None]:
     """Yield ffmpeg's description of the file, then raw RGB frames."""
     imageio_ffmpeg = importlib.import_module("imageio_ffmpeg")
-    flags = ["-sws_flags", "bilinear+accurate_rnd+full_chroma_int", "-fps_mode", "passthrough"]
+    flags = ["-sws_flags", "bilinear+accurate_rnd+full_chroma_int+full_chroma_inp", "-fps_mode", "passthrough"]
     yield from imageio_ffmpeg.read_frames(f"file:{path}", input_params=["-threads", "1"], output_params=flags)
 
 
 def probe_ffmpeg(path: str, stream: int | None = None) -> VideoInfo:
-    """Return the timeline by counting what the ffmpeg program delivers; frames lie 1 / fps apart."""
+    """Return the times of the frames that the ffmpeg program delivers.
+
+    Raises:
+        UnopenableError: If it cannot open the file or gets no frame from it.
+        ValueError: If it reports damage in a file that PyAV cannot judge.
+    """
     with closing(_pipe(path)) as pipe:
         try:
             about = next(pipe)
-            count = sum(1 for _ in pipe)
         except (OSError, RuntimeError, StopIteration) as error:
             raise UnopenableError(_line(error)) from error
-    if not count:
+    times = _times(path)
+    if not times:
         raise UnopenableError("it yields no frames")
     width, height = about["size"]
-    timeline = _constant_rate(count, about["fps"] or 25.0)
-    info = VideoInfo(path, "ffmpeg", timeline, height, width, about["codec"], hdr=_hdr(path))
+    frame_times = FrameTimes(len(times), (len(times) - 1) / times[-1] if times[-1] else about["fps"] or 25.0, times)
+    info = VideoInfo(path, "ffmpeg", frame_times, height, width, about["codec"], hdr=_hdr(path))
     return _as_pyav_shows(info)
 
 
+def _times(path: str) -> tuple[float, ...]:
+    """Return the seconds at which the ffmpeg program shows each frame, the first at 0."""
+    told = _told(path, "-fps_mode", "passthrough", "-f", "framecrc", "-").stdout.decode()
+    unit = Fraction((re.search(r"^#tb 0: (\S+)", told, re.MULTILINE) or ["", "1"])[1])
+    stamps = [int(line.split(",")[2]) for line in told.splitlines() if not line.startswith("#")]
+    return tuple(float((stamp - stamps[0]) * unit) for stamp in stamps)
+
+
+def _check_strictly(path: str) -> None:
+    """Check a file that only the ffmpeg program can judge, in its strict mode.
+
+    Raises:
+        ValueError: If the program reports an error.
+    """
+    done = _told(path, "-f", "null", "-", before=("-err_detect", "explode"))
+    # Messages about the times of the empty output are no errors of the file.
+    lines = [line for line in done.stderr.decode(errors="replace").splitlines() if not line.startswith("[null @")]
+    if lines or done.returncode:
+        reason = lines[0] if lines else f"exit code {done.returncode}"
+        raise ValueError(f"'{path}' is truncated or damaged (ffmpeg: {reason[:120]}); copy or encode it again.")
+
+
+def _told(path: str, *output: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[bytes]:
+    program = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    # With several threads, fields of MPEG-4's B-frames are decoded wrongly.
+    command = [program, "-v", "error", "-nostdin", "-threads", "1", *before, "-i", f"file:{path}", "-an", *output]
+    return subprocess.run(command, capture_output=True, check=False)
+
+
 def frames_ffmpeg(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
-    """Yield (index, RGB frame) out of a pipe that is read up to the last one wanted."""
+    """Yield (index, RGB frame) from a pipe, which is read up to the last wanted frame."""
     asked = set(wanted)
     with closing(_pipe(info.path)) as pipe:
         next(pipe)
@@ -123,17 +159,17 @@ def frames_ffmpeg(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _hdr(path: str) -> str:
-    """Return `PQ` or `HLG` if the ffmpeg program names one of them as transfer function, else nothing."""
+    """Return `PQ` or `HLG` if the ffmpeg program names one of them as transfer function, else an empty text."""
     program = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
     told = subprocess.run([program, "-hide_banner", "-i", f"file:{path}"], capture_output=True, check=False).stderr
-    found = re.search(rb"smpte2084|arib-std-b67", told)
-    return {b"smpte2084": "PQ", b"arib-std-b67": "HLG"}[found[0]] if found else ""
+    found = re.search("|".join(HDR_NAMES), told.decode(errors="replace"))
+    return HDR_NAMES[found[0]] if found else ""
 
 
 class Decoder(NamedTuple):
-    """A way to read files: `probe` finds the timeline, `frames` gives the frames.
+    """A way to read files: `probe` finds when each frame is shown, `frames` gives the frames.
 
-    `probe` takes the number of a video stream, which only PyAV can choose; the others take what they find.
+    `probe` takes the number of a video stream. Only PyAV obeys it; the others take the stream that they find.
     """
 
     probe: Callable[[str, int | None], VideoInfo]
@@ -148,7 +184,7 @@ DECODERS = {
 }
 
 
-# What decord and torchcodec do by themselves: whole turns, but neither mirroring nor cropping.
+# Filters that decord and torchcodec apply by themselves: turns by 90, 180 or 270 degrees, but no mirroring or cropping.
 _TURNS: tuple[Filters, ...] = (
     (),
     (("transpose", "clock"),),
@@ -158,16 +194,19 @@ _TURNS: tuple[Filters, ...] = (
 
 
 def _as_pyav_shows(info: VideoInfo) -> VideoInfo:
-    """Return `info` with what PyAV knows of the file, if PyAV can open it.
+    """Return `info` with the HDR type and notes that PyAV finds, if PyAV can open the file.
 
     Raises:
-        ValueError: If the decoder shows other pictures: another stream or number of frames, mirrored or not cropped.
+        ValueError: If the decoder shows other pictures than PyAV: another stream or number of frames, mirrored or not
+            cropped.
     """
     try:
         truth = probe_pyav(info.path)
     except UnopenableError:
+        if info.decoder == "ffmpeg":
+            _check_strictly(info.path)
         return info
-    ours, theirs = (f"{v.timeline.num_frames} frames of {v.width}x{v.height}" for v in (info, truth))
+    ours, theirs = (f"{v.frame_times.num_frames} frames of {v.width}x{v.height}" for v in (info, truth))
     same = ours == theirs and (info.decoder == "ffmpeg" or truth.filters in _TURNS)
     if not same:
         raise ValueError(
@@ -177,12 +216,12 @@ def _as_pyav_shows(info: VideoInfo) -> VideoInfo:
     return replace(info, hdr=truth.hdr, notes=truth.notes)
 
 
-def _constant_rate(count: int, fps: float) -> Timeline:
-    return Timeline(count, fps, tuple(i / fps for i in range(count)))
+def _constant_rate(count: int, fps: float) -> FrameTimes:
+    return FrameTimes(count, fps, tuple(i / fps for i in range(count)))
 
 
 def _whole_name(path: str) -> str:
-    """Return the absolute name of a file, of which no part before a colon is taken for a protocol."""
+    """Return the absolute name of a file, so that ffmpeg takes no part before a colon for a protocol."""
     return str(Path(path).absolute())
 
 

@@ -1,4 +1,4 @@
-"""FFmpeg's own text about a stream, which tells what PyAV has no attribute for."""
+"""FFmpeg's own text about a stream: it holds facts for which PyAV has no attribute."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from cvqa_models.video.libav_log import at_level
+
 _DOLBY = re.compile(r"DOVI configuration record:.*?profile: (\d+).*?compatibility id: (\d+)")
 
 
 def stream_text(container: InputContainer, stream: VideoStream) -> str:
     """Return what the ffmpeg program prints of one stream."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)  # below it FFmpeg makes no text
-    try:
+    with at_level(av.logging.INFO):  # at a lower level FFmpeg writes no text
         text: str = container.dumps_format()  # type: ignore[attr-defined]
-    finally:
-        av.logging.set_level(level)
     found = re.search(rf"^  Stream #0:{stream.index}\b.*?(?=^  Stream #|\Z)", text, re.MULTILINE | re.DOTALL)
     return found[0] if found else ""
 
 
 def dolby_vision(path: str, text: str, hdr: str) -> list[str]:
-    """Return the note that names Dolby Vision, if the stream has it.
+    """Return a note that names the Dolby Vision profile, if the stream has one.
 
     Raises:
-        ValueError: If its base layer is no picture of its own.
+        ValueError: If its base layer cannot be shown by itself.
     """
     found = _DOLBY.search(text)
     if found is None:

@@ -1,4 +1,4 @@
-"""Which part of a decoded frame is shown, and which way up: what the container and the stream say, as FFmpeg does."""
+"""Find which part of a decoded frame is shown, and in which orientation, from container and stream, as FFmpeg does."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from av.video.frame import VideoFrame
 Filters = tuple[tuple[str, str], ...]
 
 _CROPPING = re.compile(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)")
-NEWER_TYPES = 12  # so many types of side data may be newer than PyAV's list
+NEWER_TYPES = 12  # how many types of side data may be missing in PyAV's list because they are newer
 _TOLERANCE = 1.0  # degrees; FFmpeg's own
 
 
 def shown(path: str, first: VideoFrame, description: str) -> tuple[Filters, int, int]:
-    """Return the filters that crop a stream and set it upright, and the height and width of what they give.
+    """Return the filters that crop a stream and set it upright, and the height and width of the result.
 
-    One orientation holds for the stream, that of its first frame: encoders repeat the message only now and then.
+    The orientation of the first frame holds for the whole stream, because encoders repeat the message only now and
+    then.
 
     Args:
         path: The file, for messages.
         first: First frame of the stream.
-        description: FFmpeg's text about the stream, which tells the cropping of MP4 (`clap`) and Matroska.
+        description: FFmpeg's text about the stream, which holds the cropping of MP4 (`clap`) and Matroska.
 
     Raises:
-        ValueError: If the angle is no multiple of 90 degrees or the cropping leaves nothing.
+        ValueError: If the angle is not a multiple of 90 degrees, or the cropping leaves no picture.
     """
     filters = _cropping(description) + _turning(path, first)
     if not filters:
@@ -55,9 +56,9 @@ def shown(path: str, first: VideoFrame, description: str) -> tuple[Filters, int,
 
 
 def side_data(frame: VideoFrame, name: str) -> bytes | None:
-    """Return a piece of a frame's side data by PyAV's name for its type, None if it has none.
+    """Return the side data of a frame with PyAV's name for its type, None if the frame has none.
 
-    PyAV fails on types that are newer than its list, such as the EXIF of photographs; they are taken off first.
+    PyAV fails on types that are newer than its list, such as the EXIF of photographs, so these are removed first.
     """
     try:
         found = frame.side_data.get(name)
@@ -102,7 +103,7 @@ def _turning(path: str, first: VideoFrame) -> Filters:
         return tuple((name, "") for name, wanted in flips.items() if wanted)
     if abs(angle - 270) < _TOLERANCE:
         return (("transpose", "clock_flip" if c < 0 else "cclock"),)
-    if angle > _TOLERANCE:  # from 359 degrees on, too, FFmpeg turns the picture
+    if angle > _TOLERANCE:  # FFmpeg also turns the picture for angles above 359 degrees
         raise ValueError(
             f"'{path}' is to be shown turned by {angle} degrees; only multiples of 90 degrees can be compared: turn it "
             "with ffmpeg's filter `rotate` and encode it again."

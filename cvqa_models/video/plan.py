@@ -1,4 +1,4 @@
-"""What one pass over a video fills: the clips of each view, as the frames come by."""
+"""Fill the clips of every view in one pass over a video, frame by frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from cvqa_models.video.info import VideoInfo
-from cvqa_models.video.pixels import Frame, Kernel
+from cvqa_models.video.pixel_rules import Frame, Kernel, Size
 from cvqa_models.video.scaling import Scaler
 from cvqa_models.video.view import View
 
@@ -19,7 +19,7 @@ Clip = tuple[str, int, Tensor]
 
 
 class Picture:
-    """A frame as RGB, converted once per size and kernel however many clips and views use it."""
+    """A frame as RGB, converted only once per size and kernel, even if many clips and views use it."""
 
     def __init__(self, frame: VideoFrame, scaler: Scaler) -> None:
         self._frame = frame
@@ -33,16 +33,28 @@ class Picture:
         return self._done[key]
 
 
-class Plan:
-    """One view of one video: which clips need which frame, and the clips begun but not complete."""
+def displayed(height: int, width: int, lines: int | None) -> Size:
+    """Return the size of a picture on a screen of `lines` lines; the picture's own size for None."""
+    return (height, width) if lines is None else (lines, max(1, round(width * lines / height)))
 
-    def __init__(self, view: View, info: VideoInfo, rng: np.random.Generator | None) -> None:
-        indices = view.frames.indices(info.timeline, rng)
-        size = (info.height, info.width)
+
+class Plan:
+    """One view of one video: which clips need which frame, and the clips that are not yet complete."""
+
+    def __init__(
+        self, view: View, info: VideoInfo, rng: np.random.Generator | None, display: int | None = None
+    ) -> None:
+        indices = view.frames.indices(info.frame_times, rng)
+        size = displayed(info.height, info.width, display)
         self.view = view
         self.scaled_size = view.pixels.scaled_size(*size)
+        # If a rule takes the picture in the size of the screen, the player has scaled it, so with the player's kernel.
+        # If the rule scales it further, it is scaled only once, with the rule's kernel.
+        by_player = self.scaled_size == size != (info.height, info.width)
+        self.kernel: Kernel = "bicubic" if by_player else view.pixels.kernel
         self.shape = (6 if view.with_reference else 3, indices.shape[1], *view.pixels.output_size(*size))
-        self.offsets = view.pixels.draw(*size, len(indices), rng)
+        self._aligned = view.pixels.aligned or indices.shape[1]
+        self.offsets = view.pixels.draw(*size, indices.size // self._aligned, rng)
         self.uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for (clip, position), index in np.ndenumerate(indices):
             self.uses[int(index)].append((clip, position))
@@ -50,14 +62,14 @@ class Plan:
         self._open: dict[int, Frame] = {}
 
     def fill(self, index: int, pictures: Sequence[Picture]) -> Iterator[Clip]:
-        """Put frame `index`, from the video and perhaps its source, where it belongs; yield the clips it completes."""
+        """Put frame `index` of the video, and of its reference if given, into its clips; yield those now complete."""
         pixels = self.view.pixels
-        scaled = [picture.at(*self.scaled_size, pixels.kernel) for picture in pictures[: self.shape[0] // 3]]
+        scaled = [picture.at(*self.scaled_size, self.kernel) for picture in pictures[: self.shape[0] // 3]]
         for clip, position in self.uses[index]:
             if clip not in self._open:
                 self._open[clip] = np.empty(self.shape, np.uint8)
             for first, picture in zip((0, 3), scaled, strict=False):
-                cut = pixels.cut(picture, self.offsets[clip])
+                cut = pixels.cut(picture, self.offsets[(clip * self.shape[1] + position) // self._aligned])
                 self._open[clip][first : first + 3, position] = cut.transpose(2, 0, 1)
             self._missing[clip] -= 1
             if self._missing[clip] == 0:

@@ -1,4 +1,4 @@
-"""PyAV, the reference decoder: streams, timelines and frames as FFmpeg's own program picks and shows them."""
+"""PyAV, the reference decoder: it picks streams and shows frames, at their times, as FFmpeg's own program does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import logging
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import av
 from av.container import InputContainer
@@ -21,40 +22,42 @@ from cvqa_models.video.damage import (
     Decoding,
     begins_anywhere,
     cut_short,
-    errors_logged,
+    is_animated_webp,
 )
 from cvqa_models.video.description import dolby_vision, stream_text
-from cvqa_models.video.frames import Timeline
+from cvqa_models.video.frame_rules import FrameTimes
 from cvqa_models.video.geometry import shown, side_data
-from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
-from cvqa_models.video.scaling import LIMITED_RANGE, check_matrix
+from cvqa_models.video.groups import Groups, Watch
+from cvqa_models.video.h273 import HDR_TRANSFERS, LIMITED_RANGE
+from cvqa_models.video.info import FrameTimesChangedError, UnopenableError, UnprovenError, VideoInfo
+from cvqa_models.video.libav_log import errors_logged
+from cvqa_models.video.scaling import check_matrix
 
 logger = logging.getLogger(__name__)
 
-HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # by H.273 number
-# Standards that say what an absent range means: limited. FFmpeg takes gray without a range as full.
+# For these codecs the standard says that a missing range means limited. FFmpeg takes gray without a range as full.
 LIMITED_UNLESS_SAID = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4"}
-UNKNOWN_IN_AVI = 1 << 30  # FFmpeg writes this number of frames where it cannot go back to the header
+UNKNOWN_IN_AVI = 1 << 30  # FFmpeg writes this number of frames if it cannot go back to the header
 DEFAULT_BONUS = 5_000_000  # pixels by which the ffmpeg program prefers a stream marked as default
 
 
 def probe_pyav(path: str, stream: int | None = None) -> VideoInfo:
-    """Return the timeline by the packets of the container; of the pictures only the first is decoded.
+    """Return the times of the frames from the packets of the container; only the first picture is decoded.
 
-    Where packets cannot tell (times step back or stand twice, a packet is marked as damaged, as where segments were
-    joined), every picture is decoded.
+    If the packets are not reliable, every picture is decoded: times step back or are repeated, or a packet is marked as
+    damaged, as where segments were joined.
 
     Args:
         path: The file.
-        stream: Which of its video streams; None for the one that the ffmpeg program picks.
+        stream: Number of the video stream; None for the stream that the ffmpeg program picks.
 
     Raises:
         UnopenableError: If PyAV cannot open the file or no frame decodes.
-        ValueError: If there is no such video stream, the end of it is missing, or it cannot be shown.
+        ValueError: If there is no such video stream, its end is missing, or it cannot be shown.
     """
     with open_file(path) as container:
         chosen = video_stream(path, container, stream)
-        decoding, scan = Decoding(container, chosen), _Scan()
+        decoding, scan = Decoding(container, chosen), _Scan(chosen)
         first = next(decoding.frames(scan.add), None)
         for packet in decoding.rest():
             scan.add(packet)
@@ -68,14 +71,16 @@ def probe_pyav(path: str, stream: int | None = None) -> VideoInfo:
         if missing or cut_short(path, container, scan.last_byte):
             raise _truncated(path, chosen, decoding.packets)
         if not scan.doubtful and len(set(known)) in {0, len(scan.stamps)}:
-            return _info(path, container, chosen, _ranged(chosen, first), known or scan.stamps)
+            info = _info(path, container, chosen, _ranged(chosen, first), known or scan.stamps)
+            return info if first.interlaced_frame else replace(info, groups=scan.watch.groups())
     return recount_pyav(path, stream)
 
 
 class _Scan:
-    """What the packets of a stream tell: the timestamps that frames will have, and whether they can be trusted."""
+    """What the packets of a stream say: the timestamps of the frames, and whether these can be trusted."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: VideoStream) -> None:
+        self.watch = Watch(stream)
         self.stamps: list[int | None] = []
         self.end = 0
         self.last_byte = 0
@@ -86,6 +91,7 @@ class _Scan:
         """Take the next packet."""
         if packet.size == 0:
             return
+        self.watch.add(packet)
         self.doubtful |= packet.is_corrupt
         self.last_byte = (packet.pos or 0) + packet.size
         if packet.dts is not None:
@@ -97,10 +103,10 @@ class _Scan:
 
 
 def recount_pyav(path: str, stream: int | None = None) -> VideoInfo:
-    """Return the timeline by the frames that decode, in the decoder's order, at the cost of a full decode.
+    """Return the times of the frames that decode, in the decoder's order. It decodes the whole file.
 
     Raises:
-        ValueError: If decoding fails on the way, or as `probe_pyav` says.
+        ValueError: If decoding fails on the way, or for the reasons of `probe_pyav`.
     """
     with open_file(path) as container:
         chosen = video_stream(path, container, stream)
@@ -116,12 +122,17 @@ def recount_pyav(path: str, stream: int | None = None) -> VideoInfo:
 def frames_pyav(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """Yield (index, frame) for the ascending indices `wanted`, at least one.
 
-    The rest is decoded, too: a file that is damaged at its end is damaged, and `check_video` says so.
+    Pictures that these frames do not need are not decoded, if the bits of the file prove that they are not needed; else
+    every picture is decoded.
 
     Raises:
-        TimelineChangedError: If the frames that decode do not match `info`.
+        FrameTimesChangedError: If the frames that decode do not match `info`.
+        UnprovenError: If frames that were decoded without the others may be wrong.
         ValueError: If decoding fails on the way.
     """
+    if info.groups is not None and info.stamps is not None:
+        yield from _needed_frames(info, info.groups, info.stamps, wanted)
+        return
     waiting = iter(wanted)
     target = next(waiting)
     count = 0
@@ -134,15 +145,39 @@ def frames_pyav(info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, V
             if index != target:
                 continue
             if info.stamps is not None and frame.pts != info.stamps[index]:
-                raise TimelineChangedError
+                raise FrameTimesChangedError
             yield index, frame
             target = next(waiting, -1)
-    if count != info.timeline.num_frames:
-        raise TimelineChangedError
+    if count != info.frame_times.num_frames:
+        raise FrameTimesChangedError
+
+
+def _needed_frames(
+    info: VideoInfo, groups: Groups, stamps: Sequence[int], wanted: Sequence[int]
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield (index, frame) for the indices `wanted`, decoding what they need."""
+    places = {stamps[index]: index for index in wanted}
+    waiting = iter(wanted)
+    with open_file(info.path) as container:
+        chosen = video_stream(info.path, container, info.stream)
+        decoding = Decoding(container, chosen, groups.needed(places))
+        size, latest = None, stamps[0] - 1
+        for frame in decoding.frames():
+            size = size or (frame.width, frame.height)
+            odd = frame.interlaced_frame or (frame.width, frame.height) != size
+            if odd or frame.pts is None or frame.pts <= latest:
+                raise UnprovenError
+            latest = frame.pts
+            if frame.pts in places:
+                if next(waiting, None) != places[frame.pts]:
+                    raise UnprovenError
+                yield places[frame.pts], _ranged(chosen, frame)
+    if decoding.damage or next(waiting, None) is not None or decoding.packets != len(groups.stamps):
+        raise UnprovenError
 
 
 def _say_new_size(path: str, size: tuple[int, int] | None, frame: VideoFrame, index: int) -> tuple[int, int]:
-    """Return the size of `frame`; log it where it is another than before."""
+    """Return the size of `frame`; log it if it differs from the size before."""
     new = (frame.width, frame.height)
     if size is not None and new != size:
         told = "x".join(map(str, new))
@@ -163,7 +198,7 @@ def count_pyav(path: str, stream: int | None = None) -> int:
 
 
 def open_file(path: str) -> InputContainer:
-    """Open a file, whatever its name: a colon names no protocol, and a percent sign no series of pictures.
+    """Open a file with any name: a colon does not mean a protocol, nor a percent sign a series of pictures.
 
     Raises:
         UnopenableError: If PyAV cannot.
@@ -174,13 +209,15 @@ def open_file(path: str) -> InputContainer:
             container: InputContainer = av.open(f"file:{path}", options={"pattern_type": "none", **STRICT})
     except av.error.FFmpegError as error:
         raise UnopenableError(str(error.strerror), another_may=isinstance(error, WANTING)) from error
+    if told and is_animated_webp(path):
+        raise UnopenableError("an animated WebP", another_may=True)
     if told and not begins_anywhere(container):
         raise ValueError(f"'{path}' has a damaged header ({told[0][:120]}); copy or encode it again.")
     return container
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
-    """Return the streams of moving pictures; the cover of a sound file is none."""
+    """Return the streams of moving pictures, without the cover picture of a sound file."""
     return [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
 
 
@@ -188,7 +225,7 @@ def video_stream(path: str, container: InputContainer, number: int | None) -> Vi
     """Return one video stream, by default the largest, as the ffmpeg program picks it.
 
     Raises:
-        ValueError: If there is no video stream, or none of that number.
+        ValueError: If there is no video stream, or none with that number.
     """
     streams = video_streams(container)
     if not streams:
@@ -223,23 +260,24 @@ def _decode(path: str, container: InputContainer, stream: VideoStream) -> Iterat
 
 
 def _ranged(stream: VideoStream, frame: VideoFrame) -> VideoFrame:
-    """Return the frame with the range that its standard means where it says none."""
+    """Return the frame; if it names no range, set the range that its standard then means."""
     if stream.codec_context.name in LIMITED_UNLESS_SAID and frame.color_range == 0:
         frame.color_range = LIMITED_RANGE
     return frame
 
 
 def _missing_seconds(stream: VideoStream, start: int, end: int, packets: int) -> float:
-    """Return the seconds by which packets end before the container says, less two frames; not all of them say."""
+    """Return by how many seconds the packets end too early, less two frames; 0 if the container gives no length."""
     unit, two_frames = float(stream.time_base or 0), 2 / _rate(stream)
     if stream.container.format.name == "ivf" and stream.duration:
         return (stream.duration - (end - start)) * unit - two_frames
     if stream.container.format.name == "avi" and stream.frames < UNKNOWN_IN_AVI:
-        # A tick of the clock may be far shorter than a frame, which AVI takes to last one tick. FFmpeg makes the
-        # duration fit what is there; the number of frames, in ticks, stays as announced.
+        # In AVI a frame lasts one tick of the clock, but a tick may be far shorter than a frame. FFmpeg fits the
+        # duration to the file; only the announced number of frames, in ticks, stays.
         return (stream.frames - end) * unit - max(two_frames, 2 * (end - start) / packets * unit)
     if "mov" in stream.container.format.name and stream.duration:
-        # Of fragments FFmpeg tells where the last one ends; the first may have been left out, as in a single segment.
+        # For fragments FFmpeg gives the end of the last one; the first fragments may be missing, as in a single
+        # segment.
         return (stream.duration - (end - start if stream.frames else end)) * unit - two_frames
     if "matroska" in stream.container.format.name and "DURATION" in stream.metadata:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
@@ -255,14 +293,14 @@ def _truncated(path: str, stream: VideoStream, decoded: int, reason: str = "") -
 
 
 def _rate(stream: VideoStream) -> float:
-    """Return the frame rate by the container, else by the bit stream, else 25 as FFmpeg assumes."""
+    """Return the frame rate that the container gives, else that of the bit stream, else 25 as FFmpeg assumes."""
     return float(stream.average_rate or stream.guessed_rate or stream.codec_context.framerate or 25)
 
 
 def _info(
     path: str, container: InputContainer, stream: VideoStream, first: VideoFrame, stamps: Sequence[int | None]
 ) -> VideoInfo:
-    """Return the record of a stream; frames without timestamps, or whose times step back, lie 1 / fps apart."""
+    """Return the record of a stream; frames without timestamps, or with times that step back, are put 1 / fps apart."""
     check_matrix(path, first)
     text = stream_text(container, stream)
     filters, height, width = shown(path, first, text)
@@ -276,7 +314,7 @@ def _info(
         order: tuple[int, ...] | None = tuple(known)
     else:
         if known != sorted(known):
-            rate = float(stream.guessed_rate or rate)  # the average is false where times are
+            rate = float(stream.guessed_rate or rate)  # the average is wrong if the times are
             notes.append(f"its frame times do not rise, so frame k is taken at k / {rate:g} s")
         times, order = tuple(i / rate for i in range(len(stamps))), None
     if first.interlaced_frame:
@@ -285,15 +323,15 @@ def _info(
         notes.append("telecined")
     notes += dolby_vision(path, text, hdr)
     number = video_streams(container).index(stream)
-    timeline = Timeline(len(times), rate, times)
+    frame_times = FrameTimes(len(times), rate, times)
     codec = stream.codec_context.name
     return VideoInfo(
-        path, "pyav", timeline, height, width, codec, order, number, filters, hdr, _peak(first), tuple(notes)
+        path, "pyav", frame_times, height, width, codec, order, number, filters, hdr, _peak(first), tuple(notes)
     )
 
 
 def _peak(first: VideoFrame) -> float:
-    """Return the luminance of the mastering display in cd/m², 1000 if the stream does not tell."""
+    """Return the luminance of the mastering display in cd/m², 1000 if the stream does not give it."""
     told = side_data(first, "MASTERING_DISPLAY_METADATA")
     if told is None:
         return 1000.0

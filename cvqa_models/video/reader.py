@@ -1,35 +1,34 @@
-"""One decode fills every view: clips come out as they complete, and memory does not grow with the video."""
+"""Fill every view from one decode. Each clip is given out once complete, so memory does not grow with the video."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from cvqa_models.video.damage import one_sentence
+from cvqa_models.types import DecoderName, Hdr, Untagged
+from cvqa_models.video.changes import Changes
+from cvqa_models.video.damage import plain_library_errors
 from cvqa_models.video.decoders import DECODERS
-from cvqa_models.video.info import TimelineChangedError, UnopenableError, VideoInfo
-from cvqa_models.video.plan import Clip, Picture, Plan
+from cvqa_models.video.info import FrameTimesChangedError, UnopenableError, UnprovenError, VideoInfo
+from cvqa_models.video.plan import Clip, Picture, Plan, displayed
 from cvqa_models.video.pyav_decoder import count_pyav, recount_pyav
 from cvqa_models.video.scaling import Scaler
 from cvqa_models.video.tone_mapping import table
 from cvqa_models.video.view import View
 
-Decoder = Literal["auto", "pyav", "torchcodec", "ffmpeg", "decord"]
-Untagged = Literal["bt709", "bt601"]
-Hdr = Literal["refuse", "tonemap"]
-
 CHAIN = ("pyav", "ffmpeg")
 PACKAGES = {"auto": "av", "pyav": "av", "torchcodec": "torchcodec", "ffmpeg": "imageio-ffmpeg", "decord": "decord"}
+
+FEWEST, MOST = 90, 4320  # allowed lines of a display
 
 logger = logging.getLogger(__name__)
 
@@ -40,22 +39,30 @@ class ReadOptions:
 
     Attributes:
         decoder: `auto` is PyAV, and for a file that it cannot open the ffmpeg program.
-        untagged: Colour matrix of streams of 720 lines and more that name none. Published weights of most systems
-            were tuned on `bt601`, the default of every decoder library; `bt709` is what such streams mean.
-        hdr: `refuse` refuses HDR videos (transfer function PQ or HLG), which no model here was trained on; `tonemap`
-            turns them into SDR by the curve of ITU-R BT.2390.
+        untagged: Colour matrix of streams of 720 lines and more that name none. Such streams really mean `bt709`. But
+            the published weights of most systems were tuned with `bt601`, the default of every decoder library.
+        hdr: `refuse` refuses HDR videos (transfer function PQ or HLG), which most models here were not trained on;
+            `tonemap` turns them into SDR by the curve of ITU-R BT.2390; `keep` takes their values as if they were
+            SDR's, as the authors of CompressedVQA-HDR do.
         stream: Which video stream of files that hold several, from 0; None is the largest, as FFmpeg picks.
+        display: Lines of the screen on which the video is watched. Pictures are first scaled to so many lines, as a
+            player does (bicubic), so that the loss from encoding at fewer lines is seen. None keeps the video's own
+            lines.
 
     Raises:
-        ValueError: If the package of the decoder is not installed, or the decoder cannot choose a stream.
+        ValueError: If the package of the decoder is not installed, the decoder cannot choose a stream, or `display` is
+            below 90 or above 4320.
     """
 
-    decoder: Decoder = "auto"
+    decoder: DecoderName = "auto"
     untagged: Untagged = "bt709"
     hdr: Hdr = "refuse"
     stream: int | None = None
+    display: int | None = None
 
     def __post_init__(self) -> None:
+        if self.display is not None and not FEWEST <= self.display <= MOST:
+            raise ValueError(f"`display` is {self.display}; expected {FEWEST} to {MOST} lines, such as 1080.")
         try:
             version(PACKAGES[self.decoder])
         except PackageNotFoundError as error:
@@ -68,17 +75,18 @@ class ReadOptions:
 
     @property
     def key(self) -> str:
-        """Return the name that a feature store keeps: pixels differ between decoders and their versions."""
-        rest = ("-tonemap" if self.hdr == "tonemap" else "") + ("" if self.stream is None else f"-v{self.stream}")
+        """Return a name for a feature store, with decoder and version: pixels differ between them."""
+        rest = ("" if self.hdr == "refuse" else f"-{self.hdr}") + ("" if self.stream is None else f"-v{self.stream}")
+        rest += "" if self.display is None else f"-on{self.display}"
         return f"{self.decoder}-{version(PACKAGES[self.decoder])}-{self.untagged}{rest}"
 
 
 def probe(path: str | Path, options: ReadOptions | None = None) -> VideoInfo:
-    """Return size and timeline of a video: its true number of frames and the time of each.
+    """Return the size of a video, its true number of frames, and when each is shown.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is empty, truncated, without a video stream, or if no decoder gets a frame from it.
+        ValueError: If it is empty, truncated or without a video stream, or no decoder gets a frame from it.
     """
     path = Path(path)
     if not path.is_file():
@@ -90,7 +98,7 @@ def probe(path: str | Path, options: ReadOptions | None = None) -> VideoInfo:
     chain = CHAIN if options.stream is None else ("pyav",)
     for name in chain if options.decoder == "auto" else (options.decoder,):
         try:
-            with one_sentence(path):
+            with plain_library_errors(path):
                 info = DECODERS[name].probe(str(path), options.stream)
         except UnopenableError as error:
             reasons.append(f"{name}: {error}")
@@ -101,6 +109,8 @@ def probe(path: str | Path, options: ReadOptions | None = None) -> VideoInfo:
             logger.warning("'%s' is read with %s (%s)", path, name, "; ".join(reasons))
         if info.hdr and options.hdr == "tonemap":
             return replace(info, notes=(*info.notes, f"tone-mapped from {info.hdr}"))
+        if info.hdr and options.hdr == "keep":
+            return replace(info, notes=(*info.notes, f"{info.hdr} values taken as SDR's"))
         return info
     if _is_segment(path):
         raise ValueError(
@@ -118,10 +128,15 @@ def read_views(
     reference: str | Path | None = None,
 ) -> dict[str, Tensor]:
     """Return every view, view key -> uint8 (N, C, T, H, W). Arguments and errors are those of `iter_clips`."""
-    clips: dict[str, dict[int, Tensor]] = {view.key: {} for view in views}
-    for key, index, clip in iter_clips(path, views, options, rng, reference):
-        clips[key][index] = clip
-    return {key: torch.stack([found[index] for index in sorted(found)]) for key, found in clips.items()}
+    return stacked(views, iter_clips(path, views, options, rng, reference))
+
+
+def stacked(views: Sequence[View], clips: Iterable[Clip]) -> dict[str, Tensor]:
+    """Return view key -> uint8 (N, C, T, H, W) from clips; of two with the same key and index, the later counts."""
+    found: dict[str, dict[int, Tensor]] = {view.key: {} for view in views}
+    for key, index, clip in clips:
+        found[key][index] = clip
+    return {key: torch.stack([own[index] for index in sorted(own)]) for key, own in found.items()}
 
 
 def iter_clips(
@@ -130,18 +145,23 @@ def iter_clips(
     options: ReadOptions | None = None,
     rng: np.random.Generator | None = None,
     reference: str | Path | None = None,
+    changes: Changes | None = None,
 ) -> Iterator[Clip]:
     """Yield (view key, clip index, uint8 clip (C, T, H, W)) as clips complete, from one decode of the file.
 
-    Where the frames that decode turn out not to be those that the container lists, as in some interlaced streams, all
-    clips are yielded again; the later one of a key and index counts.
+    Only groups of pictures with wanted frames are decoded, if the bits of the file prove that this gives the same
+    pictures. Damage in the other groups is not seen here; `check_video` finds it.
+
+    If the decoded frames are not those that the container lists (as in some interlaced streams), or are in doubt, all
+    clips are yielded again; of two clips with the same key and index, the later counts.
 
     Args:
         path: Video file.
         views: Views of different keys.
         options: How files are decoded.
-        rng: Source of random views; None, as in evaluation, for the same clips every time.
+        rng: Generator for random views; None, as in evaluation, gives the same clips every time.
         reference: Source video, for views `with_reference`; same size and number of frames as the video.
+        changes: Receives every frame, to find cuts and repeats; all frames are then decoded.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -150,8 +170,8 @@ def iter_clips(
     options = options or ReadOptions()
     info = probe(path, options)
     source = _probe_source(info, views, options, reference)
-    with one_sentence(path):
-        yield from _checked_clips(info, source, views, options, rng)
+    with plain_library_errors(path):
+        yield from _checked_clips(info, source, views, options, rng, changes)
 
 
 def _checked_clips(
@@ -160,6 +180,7 @@ def _checked_clips(
     views: Sequence[View],
     options: ReadOptions,
     rng: np.random.Generator | None,
+    changes: Changes | None,
 ) -> Iterator[Clip]:
     for video in (info, source):
         _check_hdr(video, options)
@@ -167,18 +188,22 @@ def _checked_clips(
         _check_other(video)
     _say(info)
     try:
-        yield from _one_pass(info, source, views, options, rng)
-    except TimelineChangedError:
+        try:
+            yield from _one_pass(info, source, views, options, rng, changes)
+        except UnprovenError:
+            info, source = replace(info, groups=None), source and replace(source, groups=None)
+            yield from _one_pass(info, source, views, options, rng, changes)
+    except FrameTimesChangedError:
         info = recount_pyav(info.path, info.stream)
         if source is not None and source.decoder == "pyav":
             source = recount_pyav(source.path, source.stream)
-        count = info.timeline.num_frames
+        count = info.frame_times.num_frames
         logger.warning("'%s': %d frames decode, which is not what the container lists", info.path, count)
-        _check_source(info, source)
+        _check_source(info, source, options)
         _say(info)
         try:
-            yield from _one_pass(info, source, views, options, rng)
-        except TimelineChangedError as error:
+            yield from _one_pass(info, source, views, options, rng, changes)
+        except FrameTimesChangedError as error:
             raise ValueError(f"'{info.path}' decodes to other frames each time; copy or encode it again.") from error
 
 
@@ -190,31 +215,31 @@ def check_video(path: str | Path, options: ReadOptions | None = None) -> int:
         ValueError: If it is empty, truncated, damaged or without frames.
     """
     info = probe(path, options)
-    with one_sentence(path):
+    with plain_library_errors(path):
         if info.decoder == "pyav":
             return count_pyav(info.path, info.stream)
         _check_other(info)
-        return sum(1 for _ in DECODERS[info.decoder].frames(info, range(info.timeline.num_frames)))
+        return sum(1 for _ in DECODERS[info.decoder].frames(info, range(info.frame_times.num_frames)))
 
 
 def _check_other(info: VideoInfo | None) -> None:
-    """Refuse a file that another decoder reads but PyAV finds damaged: some conceal it.
+    """Refuse a file that another decoder reads but PyAV finds damaged: some decoders hide damage.
 
     Raises:
         ValueError: If it is damaged.
     """
     if info is not None and info.decoder != "pyav":
         with suppress(UnopenableError):
-            count_pyav(info.path)  # of the stream that every decoder takes by itself
+            count_pyav(info.path)  # it checks the stream that every decoder takes by default
 
 
 def _check_hdr(info: VideoInfo | None, options: ReadOptions) -> None:
-    if info is None or not info.hdr:
+    if info is None or not info.hdr or options.hdr == "keep":
         return
     if options.hdr == "refuse":
         raise ValueError(
             f"'{info.path}' is HDR (transfer function {info.hdr}), but models here know SDR; have it tone-mapped with "
-            "`hdr: tonemap` (`--hdr tonemap`)."
+            "`hdr: tonemap` (`--hdr tonemap`), or taken as it is with `hdr: keep` for CompressedVQA-HDR."
         )
     if info.decoder != "pyav":
         raise ValueError(f"'{info.path}' is HDR and {info.decoder} gives 8 bits of it; tone-map with `decoder: pyav`.")
@@ -243,14 +268,15 @@ def _probe_source(
             "the manifest, or the folder `references` of the data set."
         )
     source = probe(reference, options)
-    _check_source(info, source)
+    _check_source(info, source, options)
     return source
 
 
-def _check_source(info: VideoInfo, source: VideoInfo | None) -> None:
+def _check_source(info: VideoInfo, source: VideoInfo | None, options: ReadOptions) -> None:
     if source is None:
         return
-    ours, theirs = (f"{v.timeline.num_frames} frames of {v.width}x{v.height}" for v in (info, source))
+    shown = [(v.frame_times.num_frames, *displayed(v.height, v.width, options.display)) for v in (info, source)]
+    ours, theirs = (f"{frames} frames of {width}x{height}" for frames, height, width in shown)
     if ours != theirs:
         raise ValueError(
             f"'{info.path}' has {ours} but its source '{source.path}' has {theirs}; frames are paired by index, so "
@@ -264,25 +290,32 @@ def _one_pass(
     views: Sequence[View],
     options: ReadOptions,
     rng: np.random.Generator | None,
+    changes: Changes | None,
 ) -> Iterator[Clip]:
-    plans = [Plan(view, info, rng) for view in views]
+    plans = [Plan(view, info, rng, options.display) for view in views]
     wanted = sorted({index for plan in plans for index in plan.uses})
+    if changes is not None:
+        changes.restart(info.frame_times)
+        wanted = list(range(info.frame_times.num_frames))
     paired = {index for plan in plans if plan.view.with_reference for index in plan.uses}
     scaler, source_scaler = _scaler(info, options), _scaler(source or info, options)
     with closing(_frames(info, wanted)) as frames, closing(_frames(source, sorted(paired))) as source_frames:
         for index, frame in frames:
             pictures = [Picture(frame, scaler)]
+            if changes is not None:
+                changes.see(index, frame)
             if index in paired:
                 pictures.append(Picture(next(source_frames)[1], source_scaler))
             for plan in plans:
                 if index in plan.uses:
                     yield from plan.fill(index, pictures)
-        for _ in source_frames:  # the source, too, is read to its end, where damage may be
+        for _ in source_frames:  # the source is read to its end too, to find damage there
             pass
 
 
 def _scaler(info: VideoInfo, options: ReadOptions) -> Scaler:
-    return Scaler(options.untagged, info.filters, table(info.hdr, info.peak) if info.hdr else None)
+    toned = info.hdr and options.hdr == "tonemap"
+    return Scaler(options.untagged, info.filters, table(info.hdr, info.peak) if toned else None)
 
 
 def _frames(info: VideoInfo | None, wanted: Sequence[int]) -> Generator[tuple[int, VideoFrame], None, None]:

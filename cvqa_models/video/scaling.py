@@ -1,4 +1,4 @@
-"""Frames to RGB at a wanted size, near exact: the only place where colour is converted."""
+"""Convert frames to RGB at a wanted size, almost exactly. Colour is converted only here."""
 
 from __future__ import annotations
 
@@ -12,38 +12,26 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 
 from cvqa_models.video.geometry import Filters
-from cvqa_models.video.pixels import Frame, Kernel
+from cvqa_models.video.h273 import FULL_RANGE, LIMITED_RANGE, MATRICES, OTHER_MATRICES
+from cvqa_models.video.pixel_rules import Frame, Kernel
 
-# Without both, swscale takes a shortcut that darkens every picture by more than one level.
-EXACT = "accurate_rnd+full_chroma_int"
+# Without the first two flags, swscale takes a shortcut that darkens every picture by more than one level. Without the
+# third, it drops the colour of every other column when it scales RGB (stills, screen captures, tone-mapped HDR).
+EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
 BICUBIC = ":param0=0:param1=0.5"  # the kernel of Pillow and torchvision; swscale's own default is sharper
-MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}  # by H.273 number
-# Those that FFmpeg does not convert either, by H.273 number.
-OTHER_MATRICES = {
-    8: "YCgCo",
-    10: "BT.2020 constant luminance",
-    11: "SMPTE 2085",
-    12: "chroma-derived",
-    13: "chroma-derived",
-    14: "ICtCp",
-    15: "IPT-C2",
-    16: "YCgCo-Re",
-    17: "YCgCo-Ro",
-}
-LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 HD_LINES = 720
 GRAY = re.compile(r"gray((9|10|12|14|16)le)?")
 DEEP = "gbrp16le"
-PLANAR = "gbrp"  # the same values as packed RGB in half the time
+PLANAR = "gbrp"  # gives the same values as packed RGB in half the time
 
 
 class Scaler:
-    """Converts decoded frames to RGB; one filter graph per kind of frame, size and kernel is kept.
+    """Converts decoded frames to RGB. It keeps one filter graph per kind of frame, size and kernel.
 
-    Transparency is dropped, not laid over a background, as FFmpeg does.
+    Transparency is ignored, as in FFmpeg; nothing is laid over a background.
 
     Args:
-        untagged: Colour matrix of streams of 720 lines and more that name none; smaller ones are taken as BT.601.
+        untagged: Colour matrix of streams of 720 lines and more that name none; smaller streams are taken as BT.601.
         filters: FFmpeg filters that crop a frame and set it upright, as (name, arguments).
         tone_table: File for `lut3d` that turns HDR into SDR; None leaves values as they are.
     """
@@ -85,7 +73,8 @@ class Scaler:
                 toned = [to_rgb, graph.add("format", DEEP), graph.add("lut3d", file=str(self.tone_table))]
                 colour = ""
             if frame.format.is_rgb and frame.format.components[0].bits < 8:
-                # Straight to planes swscale darkens these; to packed RGB it misreads big-endian ones.
+                # If swscale converts these directly to planes, it darkens them; to packed RGB, it misreads big-endian
+                # ones.
                 for name in (frame.format.name.replace("be", "le"), "rgb24"):
                     toned += [graph.add("scale"), graph.add("format", name)]
             scaled = [graph.add("scale", scale + colour), graph.add("format", PLANAR), graph.add("buffersink")]
@@ -94,7 +83,7 @@ class Scaler:
         return self._graphs[key]
 
     def _colour(self, frame: VideoFrame) -> str:
-        """Return the options that state matrix and range of `frame`; none for RGB."""
+        """Return the filter options that state the matrix and range of `frame`; none for RGB."""
         if frame.format.is_rgb:
             return ""
         untagged = self.untagged if frame.height >= HD_LINES else "bt601"
@@ -118,7 +107,7 @@ def check_matrix(path: str, frame: VideoFrame) -> None:
 
 
 def _with_chroma(frame: VideoFrame) -> VideoFrame:
-    """Return gray of limited range as 4:2:0 with neutral chroma: swscale takes all gray for full range."""
+    """Return gray of limited range as 4:2:0 with neutral chroma, because swscale takes all gray as full range."""
     if frame.color_range != LIMITED_RANGE or not GRAY.fullmatch(frame.format.name):
         return frame
     bits = frame.format.components[0].bits

@@ -1,30 +1,36 @@
-"""One clip out of short runs of frames from all over the video (COVER, DOVER, FasterVQA)."""
+"""Join short runs of frames, spread over the video, to one clip (COVER, DOVER, FasterVQA)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from cvqa_models.video.frames import FrameRule, Indices, Timeline
+from cvqa_models.video.frame_rules import FrameRule, FrameTimes, Indices
 
 
 @dataclass(frozen=True)
-class Spliced:
-    """The clips of another rule joined into one, so that a pixel rule cuts the same places from all of them.
+class Spliced(FrameRule):
+    """The clips of another rule joined to one clip, so that a pixel rule cuts the same places from all of them.
 
     Attributes:
-        runs: What to join.
+        runs: Rule that gives the clips to join.
+
+    Raises:
+        ValueError: If the length of the video decides how many clips `runs` gives.
     """
 
     runs: FrameRule
-    num_clips: ClassVar[int] = 1
+    num_clips: int = field(default=1, init=False)
+    clip_length: int = field(init=False)
 
-    @property
-    def clip_length(self) -> int:
-        """Return the frames of all runs."""
-        return self.runs.num_clips * self.runs.clip_length
+    def __post_init__(self) -> None:
+        if self.runs.num_clips is None:
+            raise ValueError(
+                f"`runs` is {type(self.runs).__name__}, which takes more clips from a longer video; take a rule "
+                "with `num_clips`."
+            )
+        object.__setattr__(self, "clip_length", self.runs.num_clips * self.runs.clip_length)
 
     @property
     def key(self) -> str:
@@ -36,6 +42,6 @@ class Spliced:
         """Return whether training draws the runs at random."""
         return self.runs.random
 
-    def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> Indices:
+    def indices(self, frame_times: FrameTimes, rng: np.random.Generator | None = None) -> Indices:
         """Return frame indices, shape (1, T), run after run."""
-        return self.runs.indices(timeline, rng).reshape(1, -1)
+        return self.runs.indices(frame_times, rng).reshape(1, -1)

@@ -1,4 +1,4 @@
-"""HDR pictures as SDR: the tone curve of ITU-R BT.2390, as a table that FFmpeg's filter `lut3d` applies."""
+"""Turn HDR pictures into SDR by the tone curve of ITU-R BT.2390, as a table for FFmpeg's filter `lut3d`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 WHITE = 203.0  # cd/m², HDR's reference white (BT.2408), which becomes SDR's white
-HLG_PEAK = 1000.0  # cd/m², the display for which HLG's system gamma is 1.2 (BT.2100)
-GRID = 49  # points an axis; between them the error stays below one level of eight bits
+HLG_PEAK = 1000.0  # cd/m², peak of the display for which HLG's system gamma is 1.2 (BT.2100)
+GRID = 49  # points per axis; between them the error is below one level of eight bits
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def to_sdr(code: Floats, hdr: str, peak: float) -> Floats:
 
 
 def _tone_curve(code: Floats, peak: float) -> Floats:
-    """Return PQ values brought from a display of `peak` to one of `WHITE` cd/m² (BT.2390, section 5.4.1)."""
+    """Return PQ values mapped from a display of `peak` to a display of `WHITE` cd/m² (BT.2390, section 5.4.1)."""
     top = _pq(np.array(max(peak, WHITE)))
     most = _pq(np.array(WHITE)) / top
     knee = 1.5 * most - 0.5
@@ -63,7 +63,7 @@ def _pq_light(code: Floats) -> Floats:
 
 
 def _hlg_light(code: Floats) -> Floats:
-    """Return what a display of `HLG_PEAK` shows of HLG values, in cd/m² (BT.2100)."""
+    """Return the luminances in cd/m² with which a display of `HLG_PEAK` shows HLG values (BT.2100)."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
     luminance = scene @ np.array([0.2627, 0.6780, 0.0593])

@@ -91,6 +91,7 @@ FILES: dict[str, str] = {
     "smpte240m.mkv": f"{FFV1} {TAGS.format('yuv420p', 'smpte240m', 'tv')}",
     # interlaced, aspect ratio, rate
     "interlaced.ts": "-c:v mpeg2video -r 25 -flags +ildct+ilme -pix_fmt yuv420p",
+    "interlaced-b.avi": "-c:v mpeg4 -flags +ildct+ilme -bf 2 -pix_fmt yuv420p",
     "interlaced-h264.mkv": "-c:v libx264 -x264-params interlaced=1 -pix_fmt yuv420p",
     "aspect.mp4": f"{X264} -vf setsar=4/3 -pix_fmt yuv420p",
     "variable.mkv": f"{X264} -vf select='not(eq(n,2))' -fps_mode vfr -pix_fmt yuv420p",
@@ -117,6 +118,7 @@ FILES: dict[str, str] = {
     "still.pbm": "-frames:v 1 -pix_fmt monow",
     "still.tga": "-frames:v 1 -pix_fmt bgra",
     "moving.gif": "",
+    "moving.webp": "-c:v libwebp_anim -lossless 1 -pix_fmt bgra",
     "moving.apng": "-f apng -pix_fmt rgba",
 }
 

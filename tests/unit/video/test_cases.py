@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from cvqa_models.commands.timeline import read_timeline
-from cvqa_models.models.compression_level import shipped_model
-from cvqa_models.video.frames import UniformClips
-from cvqa_models.video.pixels import Native
-from cvqa_models.video.reader import ReadOptions, check_video, probe, read_views
+from cvqa_models.inference.load import load
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.pixel_rules import Native
+from cvqa_models.video.reader import check_video, probe, read_views
 from cvqa_models.video.view import View
 
 CASES = Path(__file__).parents[4] / "shared" / "cases"
@@ -56,13 +55,13 @@ def test_times_that_step_back_are_made_from_the_rate(name: str, frames: int, cap
 
 
 def test_the_clock_that_steps_back_is_seen_by_the_probe() -> None:
-    timeline = probe(CASES / "video" / "E_reset.ts").timeline
-    assert timeline.times == pytest.approx([k / 25 for k in range(100)])
+    frame_times = probe(CASES / "video" / "E_reset.ts").frame_times
+    assert frame_times.times == pytest.approx([k / 25 for k in range(100)])
 
 
 def test_joined_segments_are_read_whole_and_a_lost_packet_is_refused() -> None:
     joined, lost = (CASES / "video" / f"E_{name}.ts" for name in ("joined", "lost"))
-    assert probe(joined).timeline.num_frames == check_video(joined) == 50
+    assert probe(joined).frame_times.num_frames == check_video(joined) == 50
     assert torch.equal(pictures(joined, 50), pictures(CASES / "video" / "base.mp4", 50))
     for read in (probe, check_video):
         with pytest.raises(ValueError, match=r"E_lost.ts' is truncated or damaged"):
@@ -75,10 +74,8 @@ def test_hdr_is_refused_by_name() -> None:
 
 
 def test_a_timeline_goes_by_time_not_by_frames() -> None:
-    model = shipped_model()
-    variable, constant = (
-        read_timeline(model, CASES / "video" / f"W_{n}", ReadOptions()) for n in ("vfr.mkv", "cfr.mp4")
-    )
+    scorer = load(device="cpu")
+    variable, constant = (scorer(CASES / "video" / f"W_{n}", seconds=True) for n in ("vfr.mkv", "cfr.mp4"))
     assert variable.duration == pytest.approx(constant.duration, abs=0.2)
     assert variable.seconds == pytest.approx(constant.seconds, abs=3)
 

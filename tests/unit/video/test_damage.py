@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from cvqa_models.build import ffmpeg
-from cvqa_models.video import damage
-from cvqa_models.video.damage import one_sentence
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Resize
-from cvqa_models.video.reader import ReadOptions, check_video, read_views
+from cvqa_models.corpus import ffmpeg
+from cvqa_models.video import decoders, libav_log
+from cvqa_models.video.damage import plain_library_errors
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.info import UnopenableError
+from cvqa_models.video.pixel_rules import Resize
+from cvqa_models.video.reader import ReadOptions, check_video, probe, read_views
 from cvqa_models.video.view import View
 
 CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "video"
@@ -118,12 +120,15 @@ def test_no_fallback_conceals_what_pyav_finds_damaged(make: Make, tmp_path: Path
     "error", [AttributeError("x"), KeyError("x"), ZeroDivisionError(), AssertionError(), EOFError()]
 )
 def test_whatever_a_library_raises_is_one_sentence(error: Exception) -> None:
-    with pytest.raises(ValueError, match=r"^'a\.mp4' is damaged, or its decoder fails \(\w+: "), one_sentence("a.mp4"):
+    with (
+        pytest.raises(ValueError, match=r"^'a\.mp4' is damaged, or its decoder fails \(\w+: "),
+        plain_library_errors("a.mp4"),
+    ):
         raise error
 
 
 def test_our_own_sentences_stay_as_they_are() -> None:
-    with pytest.raises(ValueError, match=r"^ours$"), one_sentence("a.mp4"):
+    with pytest.raises(ValueError, match=r"^ours$"), plain_library_errors("a.mp4"):
         raise ValueError("ours")
 
 
@@ -133,10 +138,10 @@ def test_the_log_of_one_file_is_not_blamed_on_the_next(make: Make, tmp_path: Pat
     for name in ("bad.mkv", "same.mkv"):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "good.mkv").write_bytes(make("ffv1.mkv"))
-    level = damage.av.logging.get_level()
+    level = libav_log.av.logging.get_level()
     said = [verdicts(tmp_path / name)[0] for name in ("bad.mkv", "good.mkv", "same.mkv")]
     assert [bool(text) for text in said] == [True, False, True]
-    assert damage.av.logging.get_level() == level
+    assert libav_log.av.logging.get_level() == level
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="no shared cases beside the project")
@@ -191,3 +196,44 @@ def test_empty_packets_in_the_middle_are_whole(name: str, tmp_path: Path) -> Non
     ffmpeg.write(["-i", path, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"], raw)
     assert verdicts(path) == ["", ""]
     assert check_video(path) == raw.stat().st_size // (64 * 48 * 3)
+
+
+def test_a_file_that_only_the_ffmpeg_program_reads_is_judged_by_it(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, stream: int | None = None) -> None:
+        raise UnopenableError("unknown codec", another_may=True)
+
+    data = bytearray(make("hevc.mkv"))
+    whole, broken = tmp_path / "whole.mkv", tmp_path / "broken.mkv"
+    whole.write_bytes(data)
+    data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    broken.write_bytes(data)
+    times = probe(whole).frame_times.times
+    monkeypatch.setattr(decoders, "probe_pyav", refuse)
+    assert probe(whole, ReadOptions("ffmpeg")).frame_times.times == pytest.approx(times)
+    with pytest.raises(ValueError, match=r"broken\.mkv' is truncated or damaged \(ffmpeg: "):
+        probe(broken, ReadOptions("ffmpeg"))
+
+
+def test_times_of_an_animated_webp_are_those_that_it_states(tmp_path: Path) -> None:
+    path = tmp_path / "moving.webp"
+    picture = "testsrc2=s=64x48:r=10:d=0.5,setpts='if(gte(N,3),PTS+2/TB,PTS)'"
+    ffmpeg.write(["-f", "lavfi", "-i", picture, "-fps_mode", "passthrough", "-c:v", "libwebp_anim"], path)
+    assert probe(path).frame_times.times == pytest.approx((0, 0.1, 0.2, 2.3, 2.4))
+    cut = tmp_path / "cut.webp"
+    cut.write_bytes(path.read_bytes()[:-900])
+    assert "is truncated or damaged" in verdicts(cut)[0]
+
+
+def test_threads_do_not_take_each_other_s_level_of_the_log(make: Make, tmp_path: Path) -> None:
+    data = bytearray(make("ffv1.mkv"))
+    paths = {tmp_path / f"{n}.mkv": n % 2 for n in range(16)}
+    for path, broken in paths.items():
+        data[len(data) // 2] ^= 64 * broken
+        path.write_bytes(data)
+        data[len(data) // 2] ^= 64 * broken
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda path: verdicts(path)[0], paths))
+    assert [bool(text) for text in said] == [bool(broken) for broken in paths.values()]
+    assert libav_log._asked == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cvqa_models.video.facts import describe
+from cvqa_models.video.facts import read_facts
 from cvqa_models.video.reader import ReadOptions, probe
 
 Make = Callable[..., Path]
@@ -19,7 +19,7 @@ def test_facts_are_what_the_encoder_was_asked_for(make: Make, ffmpeg: Run, tmp_p
     path = tmp_path / "facts.mp4"
     made = make("tagged.mp4", "-vf", f"format=yuv422p10le,{tags}", "-c:v", "libx264", frames=10)
     ffmpeg("-display_rotation", 90, "-i", made, "-c", "copy", path)
-    facts = describe(probe(path))
+    facts = read_facts(probe(path))
     assert facts is not None
     assert (facts.codec, facts.pixel_format, facts.depth) == ("h264", "yuv422p10le", 10)
     assert (facts.width, facts.height, facts.stored_width, facts.stored_height) == (108, 192, 192, 108)
@@ -33,7 +33,7 @@ def test_facts_are_what_the_encoder_was_asked_for(make: Make, ffmpeg: Run, tmp_p
 def test_interlaced_and_telecined_streams_are_named(make: Make) -> None:
     interlaced = make("fields.ts", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", rate=25, frames=10)
     assert probe(interlaced).notes == ("interlaced",)
-    facts = describe(probe(interlaced))
+    facts = read_facts(probe(interlaced))
     assert facts is not None
     assert (facts.interlacing, facts.notes) == ("interlaced", ("interlaced",))
     # Two and three fields in turn, as the flags of a soft telecine time it.
@@ -52,7 +52,7 @@ def test_the_largest_of_several_streams_is_seen_unless_another_is_asked_for(
     ffmpeg("-i", small, "-i", large, "-map", "0:v", "-map", "1:v", "-c", "copy", "-disposition:v", 0, path)
     assert probe(path).width == 192
     assert probe(path, ReadOptions(stream=0)).width == 96
-    facts = describe(probe(path))
+    facts = read_facts(probe(path))
     assert facts is not None
     assert facts.streams == 2
     with pytest.raises(ValueError, match=r"two.mkv' holds 2 video streams; `stream` is 2"):

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from cvqa_models.video.patches import NativePatches
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.in_memory import in_memory
+from cvqa_models.video.patches import Fragments, NativePatches, OfficialFragments
+from cvqa_models.video.plan import Plan
+from cvqa_models.video.view import View
 
 RULE = NativePatches((3, 4), 112, random=True)
 
@@ -54,3 +58,40 @@ def test_the_patches_are_cut_out_unchanged() -> None:
 def test_keys_tell_the_rules_apart() -> None:
     assert RULE.key == "native3x4x112-random"
     assert NativePatches((1, 2), 64).key == "native1x2x64"
+
+
+def test_places_hold_for_as_many_frames_as_are_aligned() -> None:
+    """A ramp tells where a patch was: its first pixel is the place."""
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 200, 3))
+    frames = in_memory(np.stack([ramp] * 16), 25.0)
+    for aligned, draws in ((None, 2), (4, 4), (2, 8)):
+        view = View(UniformClips(2, 8), OfficialFragments((2, 2), 32, aligned=aligned))
+        clips = {index: clip for _, index, clip in frames.iter_clips([view])}
+        tops = np.stack([clips[index][0, :, ::32, 0].numpy() for index in range(2)]).reshape(16, 2)
+        each = 16 // draws
+        assert all((tops[start : start + each] == tops[start]).all() for start in range(0, 16, each))
+        drawn = [tuple(place[0, :, 0]) for place in view.pixels.draw(200, 200, draws, None)]
+        assert [tuple(top) for top in tops[::each]] == drawn
+
+
+def test_training_draws_as_often_as_frames_are_aligned() -> None:
+    frames = in_memory(np.zeros((16, 200, 200, 3), np.uint8), 25.0)
+    for aligned, draws in ((None, 2), (4, 4)):
+        view = View(UniformClips(2, 8), Fragments((2, 2), 32, random=True, aligned=aligned))
+        plan = Plan(view, frames.info, np.random.default_rng(0))
+        assert len({places.tobytes() for places in plan.offsets}) == draws
+
+
+def test_keys_tell_how_many_frames_are_aligned() -> None:
+    keys = [rule(random=True, aligned=8).key for rule in (Fragments, OfficialFragments, NativePatches)]
+    assert keys == ["frag7x7x32-random-aligned8", "frag7x7x32-random-aligned8-official", "native7x7x32-random-aligned8"]
+    assert Fragments().key == "frag7x7x32"
+
+
+def test_a_clip_that_does_not_part_into_aligned_frames_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"`aligned` of Fragments is 3, but a clip of `clip2x8s1` has 8 frames; expected"
+    ):
+        View(UniformClips(2, 8), Fragments(aligned=3))
+    with pytest.raises(ValueError, match="`aligned` of Fragments is 0; expected at least 1"):
+        Fragments(aligned=0)

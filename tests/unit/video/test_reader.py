@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from cvqa_models.video import decoders, pyav_decoder, reader
-from cvqa_models.video.frames import Chunks, KeyFrames, UniformClips
+from cvqa_models.video.frame_rules import Chunks, KeyFrames, UniformClips
 from cvqa_models.video.info import UnopenableError, VideoInfo
-from cvqa_models.video.pixels import Crop, Fit, Fragments, Native, Resize
+from cvqa_models.video.patches import Fragments
+from cvqa_models.video.pixel_rules import Crop, Fit, Native, Resize
 from cvqa_models.video.reader import ReadOptions, check_video, iter_clips, probe, read_views
 from cvqa_models.video.view import View
 
@@ -50,7 +51,7 @@ ALL = View(UniformClips(1, 10), Native())
 def test_every_codec_gives_the_pictures_of_the_ffmpeg_program(name: str, make: Make, ffmpeg: Run) -> None:
     path = make(name, *CODECS[name], **SMALL)
     ours = read_views(path, [ALL])[ALL.key][0].permute(1, 2, 3, 0).numpy()
-    flags = "scale=flags=bilinear+accurate_rnd+full_chroma_int:in_color_matrix=bt601"
+    flags = "scale=flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp:in_color_matrix=bt601"
     raw = ffmpeg("-i", path, "-vf", flags, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     theirs = np.frombuffer(raw, np.uint8).reshape(ours.shape)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
@@ -191,21 +192,21 @@ def test_a_missing_source_is_named(make: Make) -> None:
 
 def test_start_time_is_subtracted(make: Make) -> None:
     path = make("late.ts", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-output_ts_offset", "5")
-    times = probe(path).timeline.times
+    times = probe(path).frame_times.times
     np.testing.assert_allclose(times, np.arange(40) / 20, atol=1e-4)
 
 
 def test_raw_streams_go_by_index(make: Make) -> None:
-    timeline = probe(make("raw.264", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "2")).timeline
-    assert timeline.num_frames == 40
-    np.testing.assert_allclose(timeline.times, np.arange(40) / timeline.fps)
+    frame_times = probe(make("raw.264", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "2")).frame_times
+    assert frame_times.num_frames == 40
+    np.testing.assert_allclose(frame_times.times, np.arange(40) / frame_times.fps)
 
 
 def test_variable_rate_goes_by_timestamps(make: Make) -> None:
     keep = "select='lt(n,10)+not(mod(n,5))'"
     path = make("variable.mkv", "-vf", keep, "-fps_mode", "vfr", "-c:v", "libx264", "-pix_fmt", "yuv420p", frames=12)
     kept = [*range(10), 10, 15]
-    np.testing.assert_allclose(probe(path).timeline.times, [n / 20 for n in kept], atol=1e-3)
+    np.testing.assert_allclose(probe(path).frame_times.times, [n / 20 for n in kept], atol=1e-3)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
@@ -216,7 +217,7 @@ def test_rotation_is_applied(degrees: int, make: Make, ffmpeg: Run, tmp_path: Pa
     ours = read_views(path, [view])[view.key][0, :, 0].permute(1, 2, 0).numpy()
     height, width = (108, 192) if degrees == 180 else (192, 108)
     assert (probe(path).height, probe(path).width) == (height, width)
-    flags = "scale=flags=bilinear+accurate_rnd+full_chroma_int"
+    flags = "scale=flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp"
     raw = ffmpeg("-i", path, "-vf", flags, "-frames:v", 1, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     theirs = np.frombuffer(raw, np.uint8).reshape(height, width, 3)
     assert np.abs(ours.astype(int) - theirs).mean() < 1  # there the chroma is turned before it is scaled
@@ -225,7 +226,7 @@ def test_rotation_is_applied(degrees: int, make: Make, ffmpeg: Run, tmp_path: Pa
 def test_frames_before_an_edit_list_do_not_count(make: Make, ffmpeg: Run, tmp_path: Path) -> None:
     path = tmp_path / "cut.mp4"
     ffmpeg("-ss", "0.5", "-i", make("whole.mp4"), "-c", "copy", path)
-    assert probe(path).timeline.num_frames == check_video(path) == 30
+    assert probe(path).frame_times.num_frames == check_video(path) == 30
 
 
 def test_a_wrong_list_of_frames_is_recounted(
@@ -235,7 +236,7 @@ def test_a_wrong_list_of_frames_is_recounted(
     view = View(KeyFrames(4), Resize(8, 8))
     right = read_views(path, [view])[view.key]
     info = probe(path)
-    twice = replace(info, timeline=decoders._constant_rate(80, 50.0))  # two fields a frame, each a packet
+    twice = replace(info, frame_times=decoders._constant_rate(80, 50.0))  # two fields a frame, each a packet
     monkeypatch.setitem(decoders.DECODERS, "pyav", decoders.Decoder(lambda *_: twice, pyav_decoder.frames_pyav))
     with caplog.at_level(logging.WARNING):
         assert torch.equal(read_views(path, [View(UniformClips(1, 80), Native()), view])[view.key], right)
@@ -345,7 +346,7 @@ def test_the_chain_falls_to_the_ffmpeg_program_and_says_so(
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     with caplog.at_level(logging.WARNING):
         info = probe(make("whole.mp4"))
-    assert (info.decoder, info.timeline.num_frames) == ("ffmpeg", 40)
+    assert (info.decoder, info.frame_times.num_frames) == ("ffmpeg", 40)
     assert "is read with ffmpeg (pyav: unknown codec" in caplog.text
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cvqa_models.video.frames import UniformClips
+from cvqa_models.video.frame_rules import UniformClips
 from cvqa_models.video.geometry import shown
-from cvqa_models.video.pixels import Native
+from cvqa_models.video.pixel_rules import Native
 from cvqa_models.video.pyav_decoder import open_file
 from cvqa_models.video.reader import ReadOptions, check_video, probe, read_views
 from cvqa_models.video.view import View
@@ -19,7 +19,7 @@ from cvqa_models.video.view import View
 Make = Callable[..., Path]
 Run = Callable[..., bytes]
 ALL = View(UniformClips(1, 4), Native())
-EXACT = "scale=flags=bilinear+accurate_rnd+full_chroma_int"
+EXACT = "scale=flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_later_segment_is_read_behind_its_header(make: Make, ffmpeg: Run, tmp_
     whole = tmp_path / "whole.mp4"
     parts = [tmp_path / name for name in ("init-stream0.m4s", "chunk-stream0-00003.m4s")]
     whole.write_bytes(b"".join(part.read_bytes() for part in parts))
-    assert probe(whole).timeline.num_frames == 8
+    assert probe(whole).frame_times.num_frames == 8
     whole.write_bytes(whole.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"whole.mp4' (is truncated or damaged|has a damaged header)"):
         probe(whole)
@@ -110,7 +110,7 @@ def test_other_decoders_take_any_name(plain: Path, tmp_path: Path, monkeypatch: 
     for name in ("clip:12.mp4", "-dash.mp4"):
         Path(name).write_bytes(plain.read_bytes())
         for decoder in ("auto", "ffmpeg", "decord"):
-            assert probe(name, ReadOptions(decoder)).timeline.num_frames == 4, (name, decoder)  # type: ignore[arg-type]
+            assert probe(name, ReadOptions(decoder)).frame_times.num_frames == 4, (name, decoder)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

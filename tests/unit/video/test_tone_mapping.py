@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Native, Resize
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Native, Resize
 from cvqa_models.video.reader import ReadOptions, check_video, probe, read_views
+from cvqa_models.video.scaling import EXACT
 from cvqa_models.video.view import View
 
 Make = Callable[..., Path]
@@ -43,6 +44,20 @@ def test_hdr_is_refused_unless_tone_mapping_is_asked_for(hdr: str, make: Make) -
     assert probe(path, ReadOptions(hdr="tonemap")).notes == (f"tone-mapped from {hdr}",)
     with pytest.raises(ValueError, match="is HDR and ffmpeg gives 8 bits of it"):
         read_views(path, [NATIVE], ReadOptions("ffmpeg", hdr="tonemap"))
+
+
+@pytest.mark.parametrize("hdr", TRANSFERS)
+def test_values_that_are_kept_are_those_of_the_ffmpeg_program(
+    hdr: str, make: Make, ffmpeg: Callable[..., bytes]
+) -> None:
+    path = hdr_file(make, hdr)
+    options = ReadOptions(hdr="keep")
+    assert probe(path, options).notes == (f"{hdr} values taken as SDR's",)
+    seen = read_views(path, [NATIVE], options)[NATIVE.key][0, :, 0].permute(1, 2, 0).numpy()
+    raw = ("-frames:v", 1, "-vf", f"scale=flags=bilinear+{EXACT}", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    theirs = np.frombuffer(ffmpeg("-i", path, *raw), np.uint8).reshape(seen.shape)
+    assert np.abs(seen.astype(int) - theirs).max() <= 2
+    assert read_views(path, [NATIVE], ReadOptions("ffmpeg", hdr="keep"))[NATIVE.key].shape[-2:] == (48, 64)
 
 
 def bt2390(code: float, peak: float) -> float:
@@ -100,7 +115,8 @@ def test_tone_mapping_comes_before_scaling(make: Make) -> None:
 
 
 def test_options_have_keys_of_their_own() -> None:
-    options = [ReadOptions(), ReadOptions(hdr="tonemap"), ReadOptions(stream=1), ReadOptions(stream=0)]
-    assert len({option.key for option in options}) == 4
+    options = [ReadOptions(), *(ReadOptions(hdr=hdr) for hdr in ("tonemap", "keep"))]
+    options += [ReadOptions(stream=1), ReadOptions(stream=0)]
+    assert len({option.key for option in options}) == 5
     with pytest.raises(ValueError, match="`stream` is 1, but decord cannot choose"):
         ReadOptions("decord", stream=1)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
 
-from cvqa_models.video.pixels import Crop, Fit, Fragments, Native, PixelRule, Resize
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.patches import Fragments, OfficialFragments
+from cvqa_models.video.pixel_rules import Crop, Fit, Native, PixelRule, Resize
+from cvqa_models.video.reader import read_views
+from cvqa_models.video.view import View
 
 RULES: list[PixelRule] = [
     Resize(64, 48),
@@ -15,7 +25,7 @@ RULES: list[PixelRule] = [
     Fit(90, 160, "bicubic"),
     Fragments((3, 4), 16),
     Fragments((3, 4), 16, random=True),
-    Fragments((3, 4), 16, sampling="official"),
+    OfficialFragments((3, 4), 16),
     Native(),
 ]
 
@@ -67,9 +77,36 @@ def test_small_frames_are_seen_whole_unless_official() -> None:
 
     assert Fragments().scaled_size(100, 200) == (224, 448)
     assert reach(Fragments()) > 6 * 64
-    assert reach(Fragments(sampling="official")) < 200
+    assert reach(OfficialFragments()) < 200
 
 
 def test_a_crop_larger_than_the_scaled_frame_is_refused() -> None:
     with pytest.raises(ValueError, match="`short` is 200; expected at least the crop's `size`, 224"):
         Crop(224, short=200)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: Resize(0, 4), "`height` of Resize is 0; expected at least 1"),
+        (lambda: Fit(4, -1), "`width` of Fit is -1; expected at least 1"),
+        (lambda: Crop(0), "`size` of Crop is 0; expected at least 1"),
+        (lambda: Fragments(patch=0), "`patch` of Fragments is 0; expected at least 1"),
+        (lambda: Fragments((2, 0)), r"`grid` of Fragments is \[2, 0\]; expected two numbers above 0"),
+    ],
+)
+def test_sizes_of_nothing_are_refused(make: Callable[[], PixelRule], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        make()
+
+
+@pytest.mark.parametrize("size", [(23, 37), (71, 90)])
+def test_a_scaled_picture_keeps_the_colour_of_each_of_its_pixels(size: tuple[int, int], tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (54, 96, 3), np.uint8)
+    Image.fromarray(colours).save(tmp_path / "capture.png")
+    view = View(UniformClips(1, 1), Resize(*size))
+    ours = read_views(tmp_path / "capture.png", [view])[view.key][0]
+    planes = torch.from_numpy(colours).permute(2, 0, 1)[None].float()
+    expected = F.interpolate(planes, size, mode="bilinear", antialias=True).round()[0]
+    inside = (slice(None), slice(1, -1), slice(1, -1))  # at the border FFmpeg repeats pixels, torch weighs fewer
+    assert (ours[:, 0].float() - expected)[inside].abs().max() <= 1

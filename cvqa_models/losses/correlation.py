@@ -1,8 +1,8 @@
 """The challenge's three correlations as losses, each in [0, 1], for one group or many at once.
 
-Every function takes the videos of a group in the last dimension and gives one value per group. A weight of 0 takes a
-video out, so that groups of different sizes are stacked by padding with weight 0. Sources: the "recommended design"
-of group-wise training (ours) over (1 - r) / 2 as in HVS-5M, sigmoid ranks, and the pairwise tanh of DiffKendall.
+Every function takes the videos of a group in the last dimension and gives one value per group. A weight of 0 leaves a
+video out, so groups of different sizes can be stacked by padding with weight 0. Sources: the "recommended design" of
+group-wise training (ours), with (1 - r) / 2 as in HVS-5M, sigmoid ranks, and the pairwise tanh of DiffKendall.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def plcc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: f
         pred: Predicted scores, shape (..., n), n >= 2.
         mos: Subjective scores in the same order, shape (..., n); any affine scale, finite.
         weight: Non-negative weights of the videos, shape (..., n); 0 leaves a video out. None is 1 everywhere.
-        eps: Added to the sum of squares of the centred scores, under the root. It bounds the gradient of a constant
-            group by 1 / (2 sqrt(eps)) and is small beside the spread of any group that ranks.
+        eps: Added to the sum of squares of the centred scores, under the root. It limits the gradient of a constant
+            group to 1 / (2 sqrt(eps)), and is small compared with the spread of any group with an order.
 
     Returns:
         One value per group, shape (...); 0.5 for a constant input, with a finite gradient.
@@ -34,8 +34,8 @@ def plcc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: f
 def fisher_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: float = 1e-4) -> Tensor:
     """Return how far Fisher's z of 0.999 Pearson's r lies below its highest value, in [0, 7.6]; 0 when r is 1.
 
-    Unlike `plcc_loss` it keeps pulling at groups that are nearly right: z grows without end as r nears 1, and 0.999
-    ends it (ours).
+    Unlike `plcc_loss` it still has a gradient for groups that are almost right: z grows without limit as r comes near
+    1, and the factor 0.999 limits it (ours).
 
     Args:
         pred: Predicted scores, shape (..., n), n >= 2.
@@ -59,14 +59,15 @@ def srocc_loss(
 ) -> Tensor:
     """Return half of one minus Spearman's rho of sigmoid ranks of `pred` with exact mid-ranks of `mos`, in [0, 1].
 
-    A video's soft rank is the sum of sigmoid(difference / T) over its group, so ties share their rank. T is in the
-    graph: with a detached T the gradient would inflate the scores without end.
+    A video's soft rank is the sum of sigmoid(difference / T) over its group, so ties have the same rank. T is a part of
+    the
+    graph: with a detached T, the gradient would make the scores grow without limit.
 
     Args:
         pred: Predicted scores, shape (..., n), n >= 2.
         mos: Subjective scores, shape (..., n); only their order counts.
         weight: Non-negative weights, shape (..., n); 0 leaves a video out.
-        temperature: T in units of the group's own spread of predictions; the limit 0 is Spearman's rho itself.
+        temperature: T in units of the group's own spread of predictions; for T near 0 this is Spearman's rho.
         eps: As in `plcc_loss`, for ranks scaled to (0, 1).
 
     Returns:
@@ -86,13 +87,13 @@ def srocc_loss(
 def krocc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, temperature: float = 0.3) -> Tensor:
     """Return half of one minus a smooth Kendall's tau, in [0, 1]: the tanh of differences against the order of `mos`.
 
-    Pairs with equal `mos` do not count. T is in the graph, as in `srocc_loss`.
+    Pairs with equal `mos` do not count. T is a part of the graph, as in `srocc_loss`.
 
     Args:
         pred: Predicted scores, shape (..., n), n >= 2.
         mos: Subjective scores, shape (..., n); only their order counts.
-        weight: Non-negative weights, shape (..., n); a pair weighs the product of its two.
-        temperature: T in units of the group's own spread of predictions; the limit 0 is tau over untied pairs.
+        weight: Non-negative weights, shape (..., n); the weight of a pair is the product of both.
+        temperature: T in units of the group's own spread of predictions; for T near 0 this is tau over untied pairs.
 
     Returns:
         One value per group, shape (...).
@@ -129,7 +130,7 @@ def ranknet_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Ten
 
 
 def margin_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, margin: float = 0.3) -> Tensor:
-    """Return the mean hinge of all ordered pairs, >= 0: what a pair's difference lacks to `margin`.
+    """Return the mean hinge of all ordered pairs, >= 0: how much the difference of a pair is below `margin`.
 
     Args:
         pred: Predicted scores, shape (..., n), n >= 2.
@@ -150,7 +151,7 @@ def margin_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, marg
 
 
 def mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the mean squared error of `pred` to `mos` as they are, >= 0, in squared units of `mos`.
+    """Return the mean squared error of `pred` against `mos`, without any scaling, >= 0, in squared units of `mos`.
 
     Args:
         pred: Predicted scores, shape (..., n).
@@ -168,7 +169,7 @@ def mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def standard_mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the mean squared error of `pred` to `mos` standardised in its group, >= 0.
+    """Return the mean squared error of `pred` against `mos` standardised in its group, >= 0.
 
     Args:
         pred: Predicted scores, shape (..., n), n >= 2.
@@ -188,8 +189,8 @@ def standard_mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -
 def anchor_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the mean Huber distance of `pred` to `mos`, both centred and `mos` also scaled to unit spread, >= 0.
 
-    The correlations are blind to the scale of the scores; a little of this term keeps it the same over restarts. The
-    level stays free, since groups have no common one.
+    The correlations do not depend on the scale of the scores; a small weight of this term keeps the scale the same in
+    every training. The offset stays free, because groups have no common offset.
 
     Args:
         pred: Predicted scores, shape (..., n), n >= 2.
@@ -212,7 +213,7 @@ def checked_weight(pred: Tensor, mos: Tensor, weight: Tensor | None) -> Tensor:
     """Return `weight`, or ones for None, after a check of the shapes.
 
     Raises:
-        ValueError: If the shapes differ or a group has less than two places.
+        ValueError: If the shapes differ, or the last dimension is below 2.
     """
     shapes = {tuple(tensor.shape) for tensor in (pred, mos, weight) if tensor is not None}
     if len(shapes) > 1 or pred.ndim == 0:
@@ -236,7 +237,7 @@ def pair_weights(weight: Tensor) -> Tensor:
 
 def centred(x: Tensor, weight: Tensor) -> Tensor:
     """Return `x` minus its weighted mean over the group; a constant group gives exact zeros."""
-    # Shifting by one of the values first makes the zeros exact: the mean of equal floats need not equal them.
+    # First subtract one of the values, so that zeros are exact: the rounded mean of equal floats may differ from them.
     origin = x.detach().masked_fill(weight == 0, torch.inf).amin(-1, keepdim=True)
     shifted = x - torch.where(origin.isinf(), 0.0, origin)
     return shifted - _mean(shifted, weight)
@@ -248,7 +249,7 @@ def _standardised(mos: Tensor, weight: Tensor) -> Tensor:
 
 
 def _near_one(target: Tensor, weight: Tensor) -> Tensor:
-    """Return labels over the power of two that brings the largest into [1, 2): the square of 1e20 leaves float32."""
+    """Return labels divided by a power of two, so that the largest is in [1, 2): squares of 1e20 overflow float32."""
     largest = _nonzero((target * (weight > 0)).abs().amax(-1, keepdim=True))
     return target / (largest / (2 * torch.frexp(largest).mantissa))
 
@@ -258,7 +259,7 @@ def _mean(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _nonzero(x: Tensor) -> Tensor:
-    """Return `x` with 1 in the place of 0, as a divisor of sums that are then 0 too."""
+    """Return `x` with 1 in place of 0, to divide sums that are 0 wherever `x` is."""
     return torch.where(x == 0, torch.ones_like(x), x)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from functools import partial
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -21,93 +22,121 @@ from cvqa_models.losses.correlation import (
 )
 from cvqa_models.losses.published import fidelity_loss, norm_in_norm_loss
 
-Term = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+@runtime_checkable
+class Loss(Protocol):
+    """The interface of a loss, ours or from another package; no base class is needed."""
+
+    def forward(self, pred: Tensor, mos: Tensor, group: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the sum of the loss over all groups of a batch, a scalar, and how often groups count in it, int64.
+
+        If no group counts, the sum is 0, but still takes part in the backward pass, because every rank must.
+
+        Args:
+            pred: Predicted scores, float32, shape (B,).
+            mos: Subjective scores, shape (B,); NaN marks a video without a label.
+            group: Group of each video, integers, shape (B,); only scores of one group compare.
+            weight: Non-negative label weights, shape (B,); 0 leaves a video out, None is 1 everywhere.
+        """
+
+
+class Term(NamedTuple):
+    """One term of the loss.
+
+    Attributes:
+        function: Takes predictions, labels and weights of G groups, padded with weight 0 to m videos, shape (..., G, m)
+            each; gives one value per group, shape (..., G).
+        smallest: Smallest group from which it can learn; for example, two points always lie on a line.
+        soft: Whether the function takes the loss's `temperature`.
+        across: Whether it compares across groups, so that it needs all groups at once; its value has shape (..., 1).
+    """
+
+    function: Callable[..., Tensor]
+    smallest: int = 2
+    soft: bool = False
+    across: bool = False
+
+
+def pooled_plcc_loss(pred: Tensor, mos: Tensor, weight: Tensor) -> Tensor:
+    """Return Pearson's loss over all groups together, shape (..., 1), from padded groups of shape (..., G, m)."""
+    return plcc_loss(pred.flatten(-2), mos.flatten(-2), weight.flatten(-2)).unsqueeze(-1)
+
+
+TERMS = {
+    "plcc": Term(plcc_loss, smallest=3),
+    "srocc": Term(srocc_loss, smallest=3, soft=True),
+    "krocc": Term(krocc_loss, soft=True),
+    "ranknet": Term(ranknet_loss),
+    "margin": Term(margin_loss),
+    "fisher": Term(fisher_loss, smallest=3),
+    "norm_in_norm": Term(norm_in_norm_loss, smallest=3),
+    "fidelity": Term(fidelity_loss),
+    "mse": Term(mse_loss),
+    "standard_mse": Term(standard_mse_loss),
+    "pooled_plcc": Term(pooled_plcc_loss, across=True),
+    "anchor": Term(anchor_loss),
+}
+USUAL = {"plcc": 1.0, "srocc": 1.0, "krocc": 1.0, "anchor": 0.05}
 
 
 class GroupLoss(nn.Module):
     """A weighted sum of comparisons inside each group, summed over the groups of a batch.
 
-    Every argument but the last two is the weight of a term, and 0 leaves the term out. The three correlations are in
-    the same scale, (1 - r) / 2, and know neither scale nor level of the scores; `anchor` fixes the scale. `mse` fixes
-    scale and level to those of `mos` itself: use it with `anchor: 0`. `pooled_plcc` alone looks across groups.
+    The terms, each a row of `TERMS`:
+
+    - `plcc`, `srocc`, `krocc`: the three correlations as (1 - r) / 2, Spearman's by sigmoid ranks and Kendall's by the
+      tanh of differences. They do not depend on scale and offset of the scores.
+    - `anchor`: distance of the group-centred scores to the group-standardised `mos`, with a small weight; it fixes the
+    scale.
+    - `ranknet`, `margin`, `fidelity`: logistic, hinge and fidelity loss of pairs.
+    - `fisher`: Pearson's correlation by Fisher's z.
+    - `norm_in_norm`: LinearityIQA's loss.
+    - `mse`: squared error to `mos` as it is; it fixes scale and offset, so use it without `anchor`.
+    - `standard_mse`: squared error to `mos` standardised in its group.
+    - `pooled_plcc`: Pearson's correlation over all videos of the batch on this device, whatever their group, for labels
+      that compare across groups, such as VMAF.
 
     Args:
-        plcc: Pearson's correlation.
-        srocc: Spearman's correlation, by sigmoid ranks.
-        krocc: Kendall's correlation, by the tanh of differences.
-        ranknet: Logistic loss of pairs.
-        margin: Hinge loss of pairs.
-        fisher: Pearson's correlation by Fisher's z.
-        norm_in_norm: LinearityIQA's loss.
-        fidelity: Fidelity loss of pairs.
-        mse: Squared error to `mos` as it is.
-        standard_mse: Squared error to `mos` standardised in its group.
-        pooled_plcc: Pearson's correlation over all videos of the batch on this device, whatever their group, for labels
-            that compare across groups, such as VMAF.
-        anchor: Weak pull of the group-centred scores to the group-standardised `mos`.
+        terms: Name of a term -> its weight; a term that is not named is left out. Null is the three correlations with
+            weight 1 and `anchor` with 0.05.
         temperature: Softness of ranks and pairs in `srocc` and `krocc`, in units of a group's spread of predictions.
-        by_size: Whether a group counts as often as it has videos, as in the challenge's evaluation, or once.
+        by_size: Whether a group counts once per video, as in the challenge's evaluation; otherwise it counts once.
 
     Attributes:
-        across: Whether a term looks across groups, so that it must see them all at once.
+        across: Whether a term compares across groups, so that it needs all groups at once.
 
     Raises:
-        ValueError: If a weight is negative, all are 0, or `temperature` is not positive.
+        ValueError: If a term is unknown, a weight is negative, all are 0, or `temperature` is not positive.
     """
 
     def __init__(
-        self,
-        *,
-        plcc: float = 1.0,
-        srocc: float = 1.0,
-        krocc: float = 1.0,
-        ranknet: float = 0.0,
-        margin: float = 0.0,
-        fisher: float = 0.0,
-        norm_in_norm: float = 0.0,
-        fidelity: float = 0.0,
-        mse: float = 0.0,
-        standard_mse: float = 0.0,
-        pooled_plcc: float = 0.0,
-        anchor: float = 0.05,
-        temperature: float = 0.3,
-        by_size: bool = False,
+        self, terms: dict[str, float] | None = None, *, temperature: float = 0.3, by_size: bool = False
     ) -> None:
         super().__init__()
-        self.by_size = by_size
+        terms = USUAL if terms is None else terms
+        for name, factor in terms.items():
+            if name not in TERMS:
+                raise ValueError(f"`terms` names {name!r}, which is no term; expected some of {', '.join(TERMS)}.")
+            if not 0 <= factor < math.inf:
+                raise ValueError(f"The weight of `{name}` is {factor}; expected a finite number, 0 or more.")
+        if not any(terms.values()):
+            raise ValueError("All weights of the loss are 0; give at least one term a positive weight.")
         if temperature <= 0:
             raise ValueError(f"`temperature` is {temperature}; expected a positive number.")
-        # Name -> weight, function, smallest group that it can teach: two points always lie on a line.
-        terms: dict[str, tuple[float, Term, int]] = {
-            "plcc": (plcc, plcc_loss, 3),
-            "srocc": (srocc, partial(srocc_loss, temperature=temperature), 3),
-            "krocc": (krocc, partial(krocc_loss, temperature=temperature), 2),
-            "ranknet": (ranknet, ranknet_loss, 2),
-            "margin": (margin, margin_loss, 2),
-            "fisher": (fisher, fisher_loss, 3),
-            "norm_in_norm": (norm_in_norm, norm_in_norm_loss, 3),
-            "fidelity": (fidelity, fidelity_loss, 2),
-            "mse": (mse, mse_loss, 2),
-            "standard_mse": (standard_mse, standard_mse_loss, 2),
-            "pooled_plcc": (pooled_plcc, _pooled_plcc_loss, 2),
-            "anchor": (anchor, anchor_loss, 2),
-        }
-        for name, (factor, _, _) in terms.items():
-            if factor < 0:
-                raise ValueError(f"The weight of `{name}` is {factor}; expected 0 or more.")
-        self.across = pooled_plcc > 0
-        self._terms = {name: term for name, term in terms.items() if term[0] > 0}
-        if not self._terms:
-            raise ValueError("All weights of the loss are 0; give at least one term a positive weight.")
+        self.by_size = by_size
+        # In the order of `TERMS`, so that the order in a configuration does not change the bits of the sum.
+        self._terms = [(terms[name], term) for name, term in TERMS.items() if terms.get(name, 0) > 0]
+        self._temperature = temperature
+        self.across = any(term.across for _, term in self._terms)
 
     def forward(self, pred: Tensor, mos: Tensor, group: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the sum of the loss over all valid groups, and their number, or with `by_size` that of their videos.
+        """Return the sum of the loss over all valid groups, and their number (with `by_size`, that of their videos).
 
-        A group is valid with at least two labelled videos whose labels differ. Without any valid group the sum is a 0
-        that still takes part in the backward pass, as every rank must.
+        A group is valid if it has at least two labelled videos whose labels differ. If no group is valid, the sum is 0,
+        but still takes part in the backward pass, because every rank must.
 
         Args:
-            pred: Predicted scores, shape (B,). Arithmetic is in float32 (float64 stays) whatever autocast says.
+            pred: Predicted scores, shape (B,). Arithmetic is in float32 (or float64 if given), even under autocast.
             mos: Subjective scores, shape (B,); NaN marks a video without a label, which is left out.
             group: Group of each video, integers, shape (B,).
             weight: Non-negative label weights, shape (B,); 0 leaves a video out.
@@ -129,7 +158,7 @@ class GroupLoss(nn.Module):
             used = ~mos.isnan() & (weight > 0)
             columns = torch.stack([pred[used], mos[used].to(pred), weight[used].to(pred)])
             dense = pad_groups(columns, group[used])
-            # A padded row of one video would still be asked for pairs; at least two places make every shape legal.
+            # The terms need pairs, so rows have at least two places, even if a group has one video.
             dense = nn.functional.pad(dense, (0, max(0, 2 - dense.shape[-1])))
             value, count = self.per_group(*dense)
             return value.sum() + 0 * pred.sum(), count.sum()
@@ -137,8 +166,8 @@ class GroupLoss(nn.Module):
     def per_group(self, pred: Tensor, mos: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of groups that are padded with weight 0, and how often each counts, shapes (..., G) both.
 
-        A group that is not valid counts 0 times, others once or, with `by_size`, once per video; the loss is that of
-        all these times.
+        A valid group counts once or, with `by_size`, once per video; its loss is multiplied by that count. Other groups
+        count 0.
 
         Args:
             pred: Predicted scores, float32 or float64, shape (..., G, m) with m >= 2.
@@ -151,16 +180,12 @@ class GroupLoss(nn.Module):
         lowest = mos.masked_fill(~present, torch.inf).amin(-1)
         valid = (size >= 2) & (highest > lowest)
         value = pred.new_zeros(pred.shape[:-1])
-        for factor, term, smallest in self._terms.values():
-            taught = valid & (size >= smallest)
-            value = value + factor * torch.where(taught, term(pred, mos, weight), 0)
+        for factor, term in self._terms:
+            options = {"temperature": self._temperature} if term.soft else {}
+            taught = valid & (size >= term.smallest)
+            value = value + factor * torch.where(taught, term.function(pred, mos, weight, **options), 0)
         count = size * valid if self.by_size else valid.long()
         return value * count, count
-
-
-def _pooled_plcc_loss(pred: Tensor, mos: Tensor, weight: Tensor) -> Tensor:
-    """Return Pearson's loss over all groups together, shape (..., 1), from padded groups of shape (..., G, m)."""
-    return plcc_loss(pred.flatten(-2), mos.flatten(-2), weight.flatten(-2)).unsqueeze(-1)
 
 
 def pad_groups(columns: Tensor, group: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Losses of published systems, kept exact for parity; `correlation` holds the ones to prefer."""
+"""Losses of published systems, exactly as published, for comparison; prefer the losses in `correlation`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cvqa_models.losses.correlation import centred, checked_weight, differences,
 def norm_in_norm_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: float = 1e-8) -> Tensor:
     """Return the mean absolute error of scores that are centred and scaled to unit norm, over 2 sqrt(n).
 
-    LinearityIQA's norm-in-norm loss (Li et al. 2020) with the paper's p = 1, q = 2. Its gradient does not vanish near
+    LinearityIQA's norm-in-norm loss (Li et al. 2020) with the paper's p = 1, q = 2. Its gradient stays large near
     convergence.
 
     Args:
@@ -79,7 +79,7 @@ def dover_plcc_loss(pred: Tensor, mos: Tensor) -> Tensor:
 
 
 def dover_rank_loss(pred: Tensor, mos: Tensor) -> Tensor:
-    """Return DOVER's "rank loss", in [0, 1): the hinge of wrongly ordered pairs over one plus the worst of them.
+    """Return DOVER's "rank loss", in [0, 1): the hinge of wrongly ordered pairs, divided by one plus the largest hinge.
 
     Args:
         pred: Predicted scores, shape (n,), n >= 2.

@@ -1,10 +1,11 @@
-"""Collect scores during validation, over batches and ranks, and evaluate them once."""
+"""Collect scores during validation, from all batches and ranks, and evaluate them together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import astuple
+from typing import TypeVar
 
 import torch.distributed as dist
 from torch import Tensor
@@ -12,17 +13,19 @@ from torch import Tensor
 from cvqa_models.metrics.group_score import SMALLEST_GROUP, GroupScore, Thresholds, evaluate
 
 Row = tuple[str, str, float, float]
+T = TypeVar("T")
 
 
 class GroupAccumulator:
     """Gather (video, group, mos, score) of every rank and give the same `GroupScore` on each.
 
     Args:
-        thresholds: Fewest videos with which a group counts; None for the organisers' 15, 6 and 6.
+        thresholds: Fewest videos that a group needs to count; None for the organisers' 15, 6 and 6.
 
     Attributes:
-        used: Thresholds of the last evaluation. One that no group reaches is lowered to the largest group that can be
-            ranked: a validation set of small groups would otherwise have no value at all, and no best epoch.
+        used: Thresholds of the last evaluation. A threshold that no group reaches is lowered to the size of the
+            largest group that can be ranked; otherwise a validation set of small groups would have no value and no
+            best epoch.
     """
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
@@ -50,13 +53,9 @@ class GroupAccumulator:
     def compute(self) -> GroupScore:
         """Return the evaluation of all ranks' videos; every rank must call it.
 
-        A sampler may repeat a video to give all ranks as many batches; each (video, group) counts once.
+        A sampler may repeat a video, so that all ranks have equally many batches; each (video, group) counts once.
         """
-        rows = self._rows
-        if dist.is_available() and dist.is_initialized():
-            gathered: list[list[Row]] = [[] for _ in range(dist.get_world_size())]
-            dist.all_gather_object(gathered, rows)
-            rows = [row for part in gathered for row in part]
+        rows = of_all_ranks(self._rows)
         unique = {(group, video_id): (mos, score) for video_id, group, mos, score in reversed(rows)}
         keys = sorted(unique)
         mos = [unique[key][0] for key in keys]
@@ -68,8 +67,17 @@ class GroupAccumulator:
         self._rows = []
 
 
+def of_all_ranks(own: list[T]) -> list[T]:
+    """Return the entries of all ranks' lists, in the order of ranks. Every rank must call it; all get the same."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return own
+    parts: list[list[T]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(parts, own)
+    return [entry for part in parts for entry in part]
+
+
 def _within_reach(thresholds: Thresholds, group: Sequence[str], mos: Sequence[float]) -> Thresholds:
-    """Return the thresholds, each lowered to the size of the largest group with a spread of labels, but not below 3."""
+    """Return the thresholds, if needed lowered to the size of the largest group with different labels, at least 3."""
     labels: dict[str, list[float]] = {}
     for name, value in zip(group, mos, strict=True):
         if not math.isnan(value):

@@ -1,8 +1,8 @@
 """Confidence intervals and paired comparisons by resampling references.
 
-Videos of one reference are judged together and share content, so a reference, with all its videos, is what is drawn.
-Where a group is of one reference, its coefficients do not change with the draw; only how often the group counts does. A
-group of several references is made anew in each draw, of the videos of those that were drawn.
+Videos of one reference are judged together and share content, so a reference is drawn together with all its videos. The
+coefficients of a group of one reference do not change with the draw; only how often the group counts changes. A group
+of several references is formed again in each draw, from the videos of the drawn references.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvqa_models.metrics.correlation import Floats, compared, near_one, ratio
-from cvqa_models.metrics.group_score import Constant, GroupTable, Thresholds, capped_z, fisher_z, pooled_of_sums
+from cvqa_models.metrics.group_score import GroupTable, Thresholds, capped_z, fisher_z, pooled_of_sums, rows_of_groups
+from cvqa_models.types import Constant
 
 PAIRS_AT_ONCE = 4_000_000
 
@@ -24,7 +25,7 @@ class Difference:
     """A paired difference of two `result`s over the same resamples.
 
     Attributes:
-        value: Difference on the data as it is.
+        value: Difference on the original data.
         low: Lower end of the 95 % interval.
         high: Upper end.
         probability: Share of resamples in which the difference is positive.
@@ -50,15 +51,15 @@ def resampled(
 ) -> Floats:
     """Return the pooled SROCC, PLCC, KROCC and their mean in each resample of the references, shape (4, R, K).
 
-    Which groups are large enough is decided on the data as they are.
+    The original data decide which groups are large enough.
 
     Args:
-        table: Coefficients of the data as they are.
+        table: Coefficients of the original data.
         group: Group name of each of N labelled videos.
         reference: Reference of each.
         mos: Subjective scores, finite, shape (N,).
         scores: Predicted scores, finite, shape (N, K).
-        thresholds: Fewest videos with which a group counts.
+        thresholds: Fewest videos that a group needs to count.
         constant: Whether a group with constant scores counts as 0 or is left out.
         resamples: Number R of resamples.
         seed: Seed of the draw.
@@ -67,9 +68,9 @@ def resampled(
         ValueError: If there are less than two references or no resamples.
     """
     names, member = np.unique(np.asarray(reference, dtype=np.str_), return_inverse=True)
-    drawn = draw(len(names), resamples, seed)
+    drawn = draw_resamples(len(names), resamples, seed)
     z, weight = fisher_z(table, thresholds, constant)
-    rows = [np.flatnonzero(np.asarray(group, dtype=np.str_) == name) for name in table.names]
+    rows = list(rows_of_groups(group).values())
     single = np.array([len(set(member[videos].tolist())) == 1 for videos in rows], dtype=np.bool_)
     whole = drawn[:, [member[videos[0]] for videos, one in zip(rows, single, strict=True) if one]]
     total, weighted = whole @ weight[:, single], whole @ (weight * z)[:, single]
@@ -84,7 +85,7 @@ def resampled(
     return pooled_of_sums(total, weighted)
 
 
-def draw(references: int, resamples: int, seed: int = 0) -> Floats:
+def draw_resamples(references: int, resamples: int, seed: int = 0) -> Floats:
     """Return how often each reference is drawn in each of R resamples, shape (R, `references`).
 
     Raises:
@@ -105,8 +106,8 @@ def resampled_coefficients(
 ) -> tuple[Floats, Floats]:
     """Return SROCC, PLCC and KROCC of one group in which each video counts as often as its reference is drawn.
 
-    They are those of the table with the repeated rows. Comparisons are summed up by reference once, so that a resample
-    costs a product of matrices instead of all pairs.
+    They equal those of a table with repeated rows. Comparisons are summed per reference only once, so a resample costs
+    a matrix product, not all pairs.
 
     Args:
         mos: Subjective scores, shape (n,).
@@ -115,8 +116,8 @@ def resampled_coefficients(
         drawn: How often each reference is drawn, shape (R, Q).
 
     Returns:
-        Coefficients, shape (3, R, K), NaN where the drawn videos have constant values; and the size of the group, shape
-        (R,), 0 where their labels are constant.
+        Coefficients, shape (3, R, K), NaN if the drawn videos have constant values; and the size of the group, shape
+        (R,), 0 if their labels are constant.
     """
     order = np.argsort(reference, kind="stable")
     mos, scores, reference = mos[order], scores[order], reference[order]
@@ -124,7 +125,7 @@ def resampled_coefficients(
     shape = (len(drawn), scores.shape[1])
     rank_xx, pairs_x = np.zeros((len(drawn), 1)), np.zeros((len(drawn), 1))
     rank_xy, rank_yy, agreement, pairs_y = (np.zeros(shape) for _ in range(4))
-    times = drawn.astype(np.float32)  # whole numbers, which float32 adds exactly up to 16 million
+    times = drawn.astype(np.float32)  # whole numbers; float32 adds these exactly up to 16 million
 
     def summed(signs: Floats) -> Floats:
         """Return the sums over the drawn videos, shape (R, b), of signs of shape (b, n)."""
@@ -160,7 +161,7 @@ def resampled_coefficients(
 def _pearson(
     mos: Floats, scores: Floats, starts: NDArray[np.int64], drawn: Floats, defined: NDArray[np.bool_]
 ) -> Floats:
-    """Return Pearson's coefficients of resamples, shape (R, K), from sums of each reference."""
+    """Return Pearson's coefficients of resamples, shape (R, K), from sums per reference."""
     x, y = near_one(mos)[:, None], near_one(scores)
     x, y = x - x.mean(0), y - y.mean(0)
     size = drawn @ np.diff(starts, append=len(mos))[:, None]
@@ -173,7 +174,7 @@ def _pearson(
 
 
 def interval(values: Floats) -> tuple[float, float]:
-    """Return the 2.5 and 97.5 percentiles of resampled values, shape (R,), without those where no group counted."""
+    """Return the 2.5 and 97.5 percentiles of resampled values, shape (R,), without those in which no group counted."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return float("nan"), float("nan")
@@ -182,7 +183,7 @@ def interval(values: Floats) -> tuple[float, float]:
 
 
 def difference(value: float, other: float, values: Floats, others: Floats) -> Difference:
-    """Return value - other with its interval, from values of both over the same resamples, shape (R,) each."""
+    """Return value - other with its interval, from values of both on the same resamples, shape (R,) each."""
     gap = values - others
     low, high = interval(gap)
     return Difference(value - other, low, high, float(np.mean(gap[~np.isnan(gap)] > 0)) if len(gap) else float("nan"))

@@ -1,4 +1,4 @@
-"""Which published measures are better when lower: by what they are, never by how they correlate with some scores."""
+"""Published measures for which lower is better. Their definition says so; it is never guessed from a correlation."""
 
 from __future__ import annotations
 

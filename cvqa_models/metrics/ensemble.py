@@ -1,4 +1,4 @@
-"""Averages of several models' scores, which need not share a scale."""
+"""Averages of several models' scores, which may have different scales."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cvqa_models.metrics.correlation import Floats, near_one
+from cvqa_models.metrics.group_score import rows_of_groups
 
 
 def standardise(group: Sequence[str], scores: Floats) -> Floats:
@@ -21,10 +22,8 @@ def standardise(group: Sequence[str], scores: Floats) -> Floats:
     """
     if len(group) != len(scores):
         raise ValueError(f"{len(group)} groups for {len(scores)} rows of scores; expected as many.")
-    names = np.asarray(group, dtype=np.str_)
     result = np.zeros(scores.shape)
-    for name in np.unique(names):
-        rows = names == name
+    for rows in rows_of_groups(group).values():
         own = near_one(scores[rows])
         own -= own[0].copy()  # equal values become exact zeros
         own -= own.mean(0)
@@ -39,7 +38,7 @@ def combine(group: Sequence[str], scores: Floats, weights: Sequence[float] | Non
     Args:
         group: Group name per video.
         scores: Scores of K models, shape (N, K).
-        weights: One per model, not all 0; None for equal ones.
+        weights: One per model, not all 0; None for equal weights.
 
     Raises:
         ValueError: If the number of weights is wrong, or they are negative or add up to 0.
@@ -54,7 +53,7 @@ def combine(group: Sequence[str], scores: Floats, weights: Sequence[float] | Non
 
 
 def agreement(group: Sequence[str], scores: Floats) -> Floats:
-    """Return the correlation inside groups of each model with each other, shape (K, K); NaN for a constant one.
+    """Return the correlation inside groups between all models, shape (K, K); NaN for a constant model.
 
     Args:
         group: Group name per video.
@@ -69,10 +68,10 @@ def agreement(group: Sequence[str], scores: Floats) -> Floats:
 
 
 def fit_weights(group: Sequence[str], mos: Floats, scores: Floats) -> Floats:
-    """Return weights of K models that add up to 1, to be fitted on validation videos.
+    """Return weights of K models, with sum 1; fit them on validation videos.
 
-    Non-negative least squares of the standardised subjective scores on the standardised models' scores (ours): no
-    model gets a negative weight, and a model that adds nothing or has a reversed order gets 0.
+    They are the non-negative least-squares fit of the models' standardised scores to the standardised subjective scores
+    (ours). So no weight is negative, and a model that does not help, or has a reversed order, gets 0.
 
     Args:
         group: Group name per video.

@@ -1,37 +1,36 @@
 """The challenge's evaluation: correlations inside each group, pooled over the groups by Fisher's z.
 
-Scores of different references do not compare, so each (reference, preset) group is scored by itself; the pooled value
-is tanh(sum(n z) / sum(n)) with z = arctanh(r) of every group that has enough videos. The three pooled values average
-to `result`. The organisers publish absolute values, which `GroupScore.official` holds; whatever chooses a model goes by
-the signed ones, since a reversed model is a bad one.
+Scores of different references do not compare, so each (reference, preset) group is scored by itself. The pooled value
+is tanh(sum(n z) / sum(n)) with z = arctanh(r) of every group that has enough videos. The mean of the three pooled
+values is `result`. The organisers publish absolute values, which `GroupScore.official` holds. To choose a model, signed
+values are used, because a reversed model is a bad one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cvqa_models.metrics.correlation import Floats, coefficients
+from cvqa_models.metrics.correlation import Floats, coefficients_of_groups
+from cvqa_models.types import Constant
 
-Constant = Literal["zero", "skip"]
 METRICS = ("srocc", "plcc", "krocc")
 SMALLEST_GROUP = 3
 CAP = 0.99
-"""A perfect group has an infinite z; the organisers put it at arctanh(0.99)."""
+"""A perfect group has an infinite z; the organisers use arctanh(0.99) for it."""
 ROUNDING = 1e-12
-"""A coefficient this close to 1 is 1: without it one perfect group may get z = 18 instead of 2.6."""
+"""A coefficient this close to 1 counts as 1; otherwise rounding could give a perfect group z = 18 in place of 2.6."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Fewest videos with which a group counts, per coefficient (the organisers' values).
+    """Fewest videos that a group needs to count, per coefficient (the organisers' values).
 
     Raises:
-        ValueError: If one is below 3, where every coefficient is perfect by itself.
+        ValueError: If one is below 3: with two videos, every coefficient is perfect.
     """
 
     srocc: int = 15
@@ -49,7 +48,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One group's own coefficients, NaN where it has less than 3 videos or constant values."""
+    """The coefficients of one group, NaN if it has fewer than 3 videos or constant values."""
 
     group: str
     n: int
@@ -73,14 +72,14 @@ class GroupScore:
     """The pooled evaluation of one column of scores.
 
     Attributes:
-        srocc: Pooled Spearman coefficient with its sign, in [-1, 1]; NaN if no group is large enough. So are `plcc` and
-            `krocc`.
+        srocc: Pooled Spearman coefficient with its sign, in [-1, 1]; NaN if no group is large enough. The same holds
+            for `plcc` and `krocc`.
         result: Mean of the three.
         videos: Number of labelled videos.
         groups: Every group in order of its name.
-        unscored: Groups in which this column is constant, so that it ranks nothing there.
+        unscored: Groups in which this column is constant, so that it gives no order.
         counted: Groups that count for at least one coefficient.
-        against: Those of `counted` in which a coefficient that counts is negative.
+        against: Groups of `counted` in which a coefficient that counts is negative.
     """
 
     srocc: float
@@ -108,7 +107,7 @@ class GroupTable:
         names: Group names, sorted.
         sizes: Labelled videos per group, shape (G,).
         values: Spearman, Pearson, Kendall, shape (3, G, K); NaN where not defined.
-        rankable: Whether a group has 3 videos and a spread of labels, so that scores can be right or wrong; shape (G,).
+        rankable: Whether a group has 3 videos and different labels, so that an order can be right or wrong; shape (G,).
     """
 
     names: list[str]
@@ -131,7 +130,7 @@ def evaluate(
         group: Name of the comparison group of each video.
         mos: Subjective scores; a video with NaN is left out.
         score: Predicted scores, larger is better.
-        thresholds: Fewest videos with which a group counts; None for the organisers' 15, 6 and 6.
+        thresholds: Fewest videos that a group needs to count; None for the organisers' 15, 6 and 6.
         constant: Whether a group with constant scores counts as 0 or is left out.
 
     Raises:
@@ -157,29 +156,41 @@ def group_table(group: Sequence[str], mos: Floats, scores: Floats) -> GroupTable
         raise ValueError(f"{len(group)} groups, {len(mos)} `mos` and {len(scores)} `score` values; expected as many.")
     labelled = ~np.isnan(mos)
     mos, scores = mos[labelled], scores[labelled]
-    own = np.asarray(group, dtype=np.str_)[labelled]
+    own = [name for name, used in zip(group, labelled.tolist(), strict=True) if used]
     for column, broken in (("mos", ~np.isfinite(mos)), ("score", ~np.isfinite(scores).all(1))):
         if broken.any():
             raise ValueError(
                 f"`{column}` is not finite for {broken.sum()} of {len(mos)} videos (first: the labelled row "
                 f"{broken.argmax() + 1}, in group '{own[broken.argmax()]}'); expected numbers."
             )
-    names, member = np.unique(own, return_inverse=True)
-    rows = [np.flatnonzero(member == index) for index in range(len(names))]
-    values = np.full((len(METRICS), len(names), scores.shape[1]), np.nan)
-    for index, videos in enumerate(rows):
-        if len(videos) >= SMALLEST_GROUP:
-            values[:, index] = coefficients(mos[videos], scores[videos])
-    sizes = np.array([len(videos) for videos in rows], dtype=np.int64)
-    spread = np.array([mos[videos].max() > mos[videos].min() for videos in rows], dtype=np.bool_)
-    return GroupTable([str(name) for name in names], sizes, values, spread & (sizes >= SMALLEST_GROUP))
+    members = rows_of_groups(own)
+    sizes = np.array([len(rows) for rows in members.values()], dtype=np.int64)
+    values = np.full((len(METRICS), len(members), scores.shape[1]), np.nan)
+    spread = np.zeros(len(members), dtype=np.bool_)
+    listed = list(members.values())
+    for size in np.unique(sizes).tolist():  # groups of the same size are computed as one array
+        alike = np.flatnonzero(sizes == size)
+        rows = np.stack([listed[index] for index in alike.tolist()])
+        spread[alike] = mos[rows].max(1) > mos[rows].min(1)
+        if size >= SMALLEST_GROUP:
+            values[:, alike] = coefficients_of_groups(mos[rows], scores[rows])
+    return GroupTable([str(name) for name in members], sizes, values, spread & (sizes >= SMALLEST_GROUP))
+
+
+def rows_of_groups(group: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Return name of a group -> its rows, in rising order; groups are in order of their names."""
+    number = {name: place for place, name in enumerate(sorted(set(group)))}
+    member = np.fromiter(map(number.__getitem__, group), np.int64, len(group))
+    order = np.argsort(member, kind="stable")
+    ends = np.cumsum(np.bincount(member, minlength=len(number)))[:-1]
+    return dict(zip(number, np.split(order, ends), strict=False))  # without rows, split still makes one part
 
 
 def fisher_z(table: GroupTable, thresholds: Thresholds, constant: Constant) -> tuple[Floats, Floats]:
     """Return Fisher's z and the weight of every coefficient, shapes (3, G, K) each.
 
-    The weight is the size of the group, or 0 where the group does not count: too few videos, labels without spread, or
-    constant scores with `constant="skip"`. With "zero" those count as z = 0.
+    The weight is the size of the group, or 0 if the group does not count: it has too few videos, equal labels, or
+    constant scores with `constant="skip"`. With "zero", constant scores count as z = 0.
     """
     least = np.array([getattr(thresholds, name) for name in METRICS])[:, None]
     counts = (table.sizes >= least) & table.rankable
@@ -191,7 +202,7 @@ def fisher_z(table: GroupTable, thresholds: Thresholds, constant: Constant) -> t
 
 
 def capped_z(values: Floats) -> Floats:
-    """Return Fisher's z of coefficients: of 0.99 for those that are 1, and 0 for those that are NaN."""
+    """Return Fisher's z of coefficients: for 1 the z of 0.99, and for NaN 0."""
     values = np.where(np.isnan(values), 0, values)
     perfect = np.abs(values) > 1 - ROUNDING
     z: Floats = np.arctanh(np.where(perfect, np.sign(values) * CAP, values))
@@ -199,7 +210,7 @@ def capped_z(values: Floats) -> Floats:
 
 
 def pooled(z: Floats, weight: Floats, draws: Floats | None = None) -> Floats:
-    """Return the pooled SROCC, PLCC, KROCC and their mean, in [-1, 1]; NaN where no group counts.
+    """Return the pooled SROCC, PLCC, KROCC and their mean, in [-1, 1]; NaN if no group counts.
 
     Args:
         z: Fisher's z, shape (3, G, K).
@@ -221,7 +232,7 @@ def pooled_of_sums(weight: Floats, weighted_z: Floats) -> Floats:
 
 
 def uncapped(value: Floats) -> Floats:
-    """Return pooled values with 1 or -1 where all groups are perfect: the organisers' rule undoes their cap."""
+    """Return pooled values, with 1 or -1 if all groups are perfect: for that case the organisers undo the cap of z."""
     return np.where(np.abs(np.abs(value) - CAP) < ROUNDING, np.sign(value), value)
 
 

@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvqa_models.metrics.correlation import Floats
+from cvqa_models.metrics.group_score import rows_of_groups
 
 
 @dataclass(frozen=True)
 class LadderOrder:
-    """How many steps of how many are in the right order."""
+    """The number of steps in the right order, and the number of all steps."""
 
     right: int
     steps: int
 
     @property
     def share(self) -> float:
-        """Share of right steps in [0, 1]; NaN without a step."""
+        """Return the share of steps in the right order, in [0, 1]; NaN if there is no step."""
         return self.right / self.steps if self.steps else float("nan")
 
 
@@ -29,7 +30,7 @@ def ladder_order(ladder: Sequence[str], bitrate: Floats, score: Floats) -> Ladde
     """Return the share of adjacent rungs in which the higher bitrate has the higher score.
 
     Args:
-        ladder: Ladder of each video: videos that differ in bitrate alone.
+        ladder: Ladder of each video; videos of a ladder differ only in bitrate.
         bitrate: Bitrates, any unit, shape (N,); NaN leaves a video out. Rungs of equal bitrate make no step.
         score: Scores, larger is better, shape (N,). A tie is not the right order.
     """
@@ -46,10 +47,11 @@ def rate_errors(
 ) -> tuple[NDArray[np.int64], Floats]:
     """Return how far bitrates at equal predicted quality are from those at equal human quality, in log2 of their ratio.
 
-    After the idea of LEHA-CVQAD's rate-distortion alignment, defined here: for a rung of one ladder, the log2 bitrate
-    at which another ladder of the group reaches the same quality is read from that ladder's curve, once from the human
-    scores and once from the predicted ones; the error is their absolute difference. 0 is perfect, 1 is a factor of
-    two. Curves are linear in log2 bitrate between rungs, made monotone by a running maximum, and never extrapolated.
+    It follows the idea of LEHA-CVQAD's rate-distortion alignment; the definition is ours. For a rung of one ladder, the
+    log2 bitrate at which another ladder of the group reaches the same quality is read from that ladder's curve: once
+    with human scores, and once with predicted scores. The error is the absolute difference of both: 0 is perfect, 1 is
+    a factor of two. Curves are linear in log2 bitrate between rungs, made monotone by a running maximum, and never
+    extrapolated.
 
     Args:
         group: Group of each video.
@@ -59,15 +61,13 @@ def rate_errors(
         score: Predicted scores, larger is better, shape (N,).
 
     Returns:
-        Row of the rung and error of every comparison of a rung with another ladder for which both bitrates exist,
-        shapes (C,) and (C,).
+        For every comparison of a rung with another ladder for which both bitrates exist: the row of the rung, and the
+        error; shapes (C,) and (C,).
     """
-    names = np.asarray(group, dtype=np.str_)
     known = np.where(np.isnan(mos), np.nan, bitrate)
     rows: list[int] = []
     errors: list[float] = []
-    for name in np.unique(names):
-        inside = np.flatnonzero(names == name)
+    for inside in rows_of_groups(group).values():
         ladders = [inside[own] for own in _ladders([ladder[index] for index in inside.tolist()], known[inside])]
         for one, other in permutations(ladders, 2):
             gap = np.abs(

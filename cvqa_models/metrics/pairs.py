@@ -9,7 +9,7 @@ def pair_accuracy(pairs: Sequence[tuple[str, str, int]], scores: Mapping[str, fl
     """Return the share of pairs whose winner has the higher score, in [0, 1].
 
     Args:
-        pairs: First video, second video, and which of them won: 1 or 2. A tie of scores counts as a vote for 1.
+        pairs: First video, second video, and the winner: 1 or 2. Equal scores count as a vote for 1.
         scores: Video -> score, larger is better.
 
     Raises:

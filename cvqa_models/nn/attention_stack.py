@@ -1,4 +1,4 @@
-"""Bottleneck attention over a map of tokens: what RQ-VQA puts on top of its Swin backbone.
+"""Bottleneck attention over a map of tokens, as RQ-VQA has it on top of its Swin backbone.
 
 Srinivas et al., "Bottleneck Transformers for Visual Recognition", CVPR 2021. Parameter names are those of the
 published RQ-VQA checkpoint.
@@ -37,13 +37,13 @@ class _Bottleneck(nn.Module):
     def __init__(self, dim: int, size: tuple[int, int], heads: int, head_dim: int) -> None:
         super().__init__()
         last = nn.BatchNorm2d(dim)
-        nn.init.zeros_(last.weight)  # the block starts as its shortcut
+        nn.init.zeros_(last.weight)  # at the start the block returns only its shortcut
         self.net = nn.Sequential(
             nn.Conv2d(dim, dim // 4, 1, bias=False),
             nn.BatchNorm2d(dim // 4),
             nn.ReLU(),
             _MapAttention(dim // 4, size, heads, head_dim),
-            nn.Identity(),  # the published block pools here where it has a stride; the place keeps its parameter names
+            nn.Identity(),  # published blocks with a stride pool here; this keeps the parameter names
             nn.BatchNorm2d(heads * head_dim),
             nn.ReLU(),
             nn.Conv2d(heads * head_dim, dim, 1, bias=False),

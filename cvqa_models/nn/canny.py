@@ -22,14 +22,14 @@ def _gradient(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _crest(dx: Tensor, dy: Tensor, magnitude: Tensor) -> Tensor:
-    """Return where the magnitude is a maximum across the edge, bool (M, H, W); zero stands beyond the border."""
+    """Return where the magnitude is a maximum across the edge, bool (M, H, W); beyond the border it counts as 0."""
     padded = F.pad(magnitude, (1, 1, 1, 1))
     height, width = magnitude.shape[1:]
 
     def at(row: int, column: int) -> Tensor:
         return padded[:, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
 
-    # Strict on one side only, so that a plateau of two gives one edge; diagonals are strict on both.
+    # The comparison is strict on one side only, so that two equal maxima give one edge; for diagonals on both sides.
     beside = (magnitude > at(0, -1)) & (magnitude >= at(0, 1))
     stacked = (magnitude > at(-1, 0)) & (magnitude >= at(1, 0))
     rising = (magnitude > at(-1, 1)) & (magnitude > at(1, -1))
@@ -45,8 +45,8 @@ def canny(images: Tensor, low: int, high: int) -> Tensor:
 
     Args:
         images: Single-channel pictures, uint8, shape (M, H, W).
-        low: A crest above it is an edge where it touches, over any of eight neighbours, one above `high`.
-        high: A crest above it is an edge. Both compare with |dx| + |dy| of the 3 x 3 Sobel derivatives.
+        low: A maximum above `low` is an edge if a chain of such pixels (8 neighbours) links it to one above `high`.
+        high: A maximum above `high` is an edge. Both are compared with |dx| + |dy| of the 3 x 3 Sobel derivatives.
     """
     if images.dtype != torch.uint8 or images.dim() != 3:
         raise ValueError(
@@ -57,7 +57,7 @@ def canny(images: Tensor, low: int, high: int) -> Tensor:
     crest = _crest(dx, dy, magnitude)
     weak = (crest & (magnitude > low)).cpu().numpy()
     strong = (crest & (magnitude > max(low, high))).cpu().numpy()
-    # Neighbours within an image, none between images.
+    # Pixels are neighbours only within an image.
     touching = np.zeros((3, 3, 3), dtype=bool)
     touching[1] = True
     segment, count = ndimage.label(weak, structure=touching)

@@ -22,8 +22,8 @@ class ClipTower(nn.Module):
         heads: Attention heads.
         patch: Side of a patch in pixels.
         dim: Width of the embedding.
-        side: Side in pixels of the pictures, which the positional embedding fixes. None leaves it out: any size works,
-            and the embedding ignores how the patches are arranged, as in CLIP-IQA and COVER.
+        side: Side of the pictures in pixels, fixed by the positional embedding. None leaves that embedding out: any
+            size works, and the result does not depend on how the patches are arranged, as in CLIP-IQA and COVER.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class _Transformer(nn.Module):
         """Return the class token after all blocks, (B, width), from tokens (B, N, width)."""
         for block in self.resblocks[:-1]:
             x = block(x, x.shape[1])
-        # Nobody reads the patches of the last block, so it computes its first token alone: 3 % of the tower's time.
+        # The patches of the last block are not used, so only its first token is computed; this saves 3 % of the time.
         y: Tensor = self.resblocks[-1](x, 1).squeeze(1)
         return y
 
@@ -114,7 +114,8 @@ class _Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # CLIP's approximation of GELU, y * sigmoid(1.702 y), is silu(1.702 y) / 1.702. With the factors inside the two
-        # products and silu in place, one pass over the wide layer is left of three, and no copy of it: 8 % of the time.
+        # products and silu in place, there is one pass over the wide layer, not three, and no copy: this saves 8 % of
+        # the time.
         rows = x.flatten(0, -2)
         wide = torch.addmm(self.c_fc.bias, rows, self.c_fc.weight.T, beta=_SLOPE, alpha=_SLOPE)
         y = torch.addmm(self.c_proj.bias, F.silu(wide, inplace=True), self.c_proj.weight.T, alpha=1 / _SLOPE)

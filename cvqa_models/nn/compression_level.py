@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# ITU-R BT.601 luma weights; the patches are gamma-coded RGB, and the network only needs some fixed luma.
+# Luma weights of ITU-R BT.601. The patches are gamma-coded RGB; any fixed luma is good enough for the network.
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def _block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
-    # GroupNorm, not BatchNorm: a batch holds encodes of one source, so batch statistics would leak between them.
+    # GroupNorm, not BatchNorm: a batch holds encodes of one source, and batch statistics would mix them.
     return nn.Sequential(
         nn.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False),
         nn.GroupNorm(max(1, width_out // 16), width_out),
@@ -22,13 +22,13 @@ def _block(width_in: int, width_out: int, stride: int) -> nn.Sequential:
 class CompressionLevelNet(nn.Module):
     """Features of compression damage from the luma of two consecutive frames.
 
-    Three input channels: the luma of the first frame, what it has beyond its local mean, and the change to the second
-    frame, which shows flicker, skipped blocks and key-frame popping. The last two are compressed logarithmically, since
-    faint ringing and lost grain lie a hundredfold below edges and motion. Nothing is scaled before the first
-    convolution, because block edges live at the scale of single pixels.
+    There are three input channels: the luma of the first frame, its difference from the local mean, and the change to
+    the second frame, which shows flicker, skipped blocks and key-frame popping. The last two are compressed
+    logarithmically, because faint ringing and lost grain are a hundred times weaker than edges and motion. Pixels are
+    not scaled before the first convolution, because block edges are only a pixel wide.
 
-    Positions are pooled over all patches of a frame together, with learned weights: black bars and clear sky tell
-    nothing, as in VMAF, whose parts are sums over the picture.
+    Positions are pooled over all patches of a frame together, with learned weights, because black bars and clear sky
+    show no damage. VMAF is similar: its parts are sums over the picture.
 
     Args:
         width: Channels of the first stage; later stages have 1.5, 2 and 3 times as many.
@@ -56,13 +56,13 @@ class CompressionLevelNet(nn.Module):
         Args:
             x: RGB patches in [0, 255], any float or uint8, shape (M, K, 3, 2, H, W): K patches of each pair.
         """
-        count = len(x)
+        count = x.shape[0]  # in an export, `len` would fix the number of pairs
         luma = (x.flatten(0, 1).float() * self.luma).sum(1)
         first = luma[:, :1]
         fine = first - F.avg_pool2d(first, 5, 1, 2, count_include_pad=False)
         change = luma[:, 1:] - first
         maps = self.stages(self.stem(torch.cat([first / 64 - 2, _faint(fine), _faint(change)], dim=1)))
-        # Not as a convolution: with one output channel the number of threads decides in which order it sums.
+        # Not a convolution: with one output channel, its order of summation depends on the number of threads.
         weight = (maps * self.weight.weight).sum(1) + self.weight.bias
         weight = weight.float().view(count, 1, -1).softmax(2)
         maps = maps.float().unflatten(0, (count, -1)).transpose(1, 2).flatten(2)

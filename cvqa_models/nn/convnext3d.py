@@ -1,6 +1,7 @@
-"""ConvNeXt inflated over time: the backbone of COVER's and DOVER's aesthetic branch.
+"""ConvNeXt inflated over time: the backbone of COVER's and DOVER's aesthetic branch, and of both of DOVER-Mobile's.
 
-Parameter names and shapes are those of the published checkpoints. Liu et al., "A ConvNet for the 2020s", CVPR 2022.
+Parameter names and shapes are those of the published checkpoints. Liu et al., "A ConvNet for the 2020s", CVPR 2022;
+with a response norm: Woo et al., "ConvNeXt V2", CVPR 2023.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from cvqa_models.nn.pointwise import by_frames
 
-_KERNEL_TIMES = (1, 3, 1)  # kernel over time of the blocks of a stage, repeating
+_KERNEL_TIMES = (1, 3, 1)  # length of the kernel over time, in the blocks of a stage in turn
 
 
 class ConvNeXt3D(nn.Module):
@@ -23,9 +24,17 @@ class ConvNeXt3D(nn.Module):
     Args:
         depths: Blocks per stage.
         dims: Channels per stage.
+        response_norm: Whether blocks have an `OfficialResponseNorm` instead of a scale per channel, as in
+            DOVER-Mobile.
     """
 
-    def __init__(self, *, depths: tuple[int, ...] = (3, 3, 9, 3), dims: tuple[int, ...] = (96, 192, 384, 768)) -> None:
+    def __init__(
+        self,
+        *,
+        depths: tuple[int, ...] = (3, 3, 9, 3),
+        dims: tuple[int, ...] = (96, 192, 384, 768),
+        response_norm: bool = False,
+    ) -> None:
         super().__init__()
         if len(depths) != len(dims):
             raise ValueError(f"`depths` has {len(depths)} entries and `dims` {len(dims)}; expected as many.")
@@ -37,7 +46,9 @@ class ConvNeXt3D(nn.Module):
         )
         self.downsample_layers = nn.ModuleList([stem, *between])
         self.stages = nn.ModuleList(
-            nn.Sequential(*(_Block(dim, _KERNEL_TIMES[index % len(_KERNEL_TIMES)]) for index in range(depth)))
+            nn.Sequential(
+                *(_Block(dim, _KERNEL_TIMES[index % len(_KERNEL_TIMES)], response_norm) for index in range(depth))
+            )
             for depth, dim in zip(depths, dims, strict=True)
         )
         self.norm = _ChannelNorm(dims[-1])
@@ -60,28 +71,55 @@ class _ChannelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
 
 
+class OfficialResponseNorm(nn.Module):
+    """ConvNeXt V2's global response norm over time and rows, one value for each column, as in DOVER-Mobile.
+
+    The authors used the layer for pictures unchanged for clips, so it works over the first two axes after the batch,
+    not over rows and columns. The published weights were trained that way, so there is no corrected version here.
+
+    Args:
+        dim: Channels.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1, 1, 1, dim))
+        self.beta = nn.Parameter(torch.zeros(1, 1, 1, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return normalised maps, channels last, (B, T, H, W, C)."""
+        strength = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+        relative = strength / (strength.mean(-1, keepdim=True) + 1e-6)
+        y: Tensor = self.gamma * (x * relative) + self.beta + x
+        return y
+
+
 class _Block(nn.Module):
-    def __init__(self, dim: int, kernel_time: int) -> None:
+    def __init__(self, dim: int, kernel_time: int, response_norm: bool) -> None:
         super().__init__()
         self.dwconv = nn.Conv3d(dim, dim, (kernel_time, 7, 7), padding=(kernel_time // 2, 3, 3), groups=dim)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.pwconv1 = nn.Linear(dim, 4 * dim)
+        self.grn = OfficialResponseNorm(4 * dim) if response_norm else None
         self.pwconv2 = nn.Linear(4 * dim, dim)
-        self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
+        self.gamma = None if response_norm else nn.Parameter(torch.full((dim,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed = by_frames(self._mix, self.dwconv(x).permute(0, 2, 3, 4, 1))
+        y = self.dwconv(x).permute(0, 2, 3, 4, 1)
+        # A response norm needs all frames at once.
+        mixed = by_frames(self._mix, y) if self.grn is None else self._mix(y)
         return x + mixed.permute(0, 4, 1, 2, 3)
 
     def _mix(self, x: Tensor) -> Tensor:
-        y: Tensor = self.gamma * self.pwconv2(F.gelu(self.pwconv1(self.norm(x))))
-        return y
+        wide = F.gelu(self.pwconv1(self.norm(x)))
+        y: Tensor = self.pwconv2(wide if self.grn is None else self.grn(wide))
+        return y if self.gamma is None else self.gamma * y
 
 
 def inflate(image_weights: Mapping[str, Tensor], network: ConvNeXt3D) -> dict[str, Tensor]:
-    """Return the weights of an image ConvNeXt for `network`: kernels are repeated over time and divided by its length.
+    """Return the weights of an image ConvNeXt for `network`: kernels are repeated over time and divided by that length.
 
-    A still clip then gives what the image gives, away from the temporal border (Carreira & Zisserman, CVPR 2017).
+    A still clip then gives the same as the image, except at the ends of the clip (Carreira & Zisserman, CVPR 2017).
     """
     shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
     inflated = {}

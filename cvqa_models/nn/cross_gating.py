@@ -1,4 +1,4 @@
-"""COVER's fusion: a gate by which semantics steers quality features, and the head that scores every position.
+"""COVER's fusion: semantic features gate quality features, and then heads score every position.
 
 He et al., "COVER: A Comprehensive Video Quality Evaluator", CVPRW 2024. Parameter names are those of its checkpoint.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from cvqa_models.nn.map_head import MapHead
 
 
 class SemanticGate(nn.Module):
@@ -35,31 +37,8 @@ class SemanticGate(nn.Module):
         return gated
 
 
-class MapHead(nn.Module):
-    """Score every position of a token map; the score of a video is the mean of its map.
-
-    Args:
-        dim: Channels of the map.
-        hidden: Width of the hidden layer.
-        dropout: Probability of dropping a channel, before either layer.
-    """
-
-    def __init__(self, dim: int = 768, hidden: int = 64, dropout: float = 0.5) -> None:
-        super().__init__()
-        self.fc_hid = nn.Conv3d(dim, hidden, 1)
-        self.fc_last = nn.Conv3d(hidden, 1, 1)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """Return the score map, (B, T, P), from features (B, T, P, D)."""
-        x = self.dropout(feature.permute(0, 3, 1, 2).unsqueeze(-1))
-        x = self.fc_last(self.dropout(F.gelu(self.fc_hid(x))))
-        y: Tensor = x.squeeze(-1).squeeze(1)
-        return y
-
-
 class CrossGating(nn.Module):
-    """All of COVER but its backbones: two gates and three heads.
+    """All of COVER except its backbones: two gates and three heads.
 
     Args:
         dim: Channels of all three inputs.
@@ -81,8 +60,8 @@ class CrossGating(nn.Module):
             technical: Features of P positions at the same moments, (B, T, P, D).
             aesthetic: As `technical`; P may differ.
         """
-        # The published network copies the semantic feature to all positions: equal scores in evaluation, and in
-        # training each copy has a dropout of its own.
+        # The published network copies the semantic feature to all positions. In evaluation the scores are equal; in
+        # training each copy has its own dropout.
         semantic = semantic.unsqueeze(2)
         return {
             "semantic": self.semantic_head(semantic),

@@ -10,17 +10,17 @@ from torch.nn import functional as F
 
 
 def subjective_pooling(quality: Tensor, tau: int = 12, beta: float = 0.5) -> Tensor:
-    """Return the pooled quality of each step, shape (B, T): what a viewer remembers and what comes next.
+    """Return the pooled quality of each step, shape (B, T): a mean of what a viewer remembers and what comes next.
 
-    Step t weighs the worst of the last `tau` steps, itself included, and the softmin-weighted mean of the next `tau`,
-    itself included; both windows are cut at the ends of the video. Li, Jiang and Jiang, "Quality assessment of
-    in-the-wild videos", 2019, section 3.3; the current step belongs to the memory as in the authors' code, with which
-    the published weights were trained.
+    For step t this is the weighted mean of the worst of the last `tau` steps and the softmin-weighted mean of the next
+    `tau` steps, both including t; both windows are cut at the ends of the video. Li, Jiang and Jiang, "Quality
+    assessment of in-the-wild videos", 2019, section 3.3. The current step belongs to the memory as in the authors'
+    code, with which the published weights were trained.
 
     Args:
         quality: Quality of each step, shape (B, T); any scale.
         tau: Steps in a window.
-        beta: Weight of the coming steps; the memory has 1 - `beta`.
+        beta: Weight of the coming steps; the weight of the memory is 1 - `beta`.
     """
     if quality.dim() != 2 or quality.shape[1] == 0:
         raise ValueError(f"`quality` has shape {tuple(quality.shape)}; expected (B, T) with at least one step.")
@@ -42,7 +42,7 @@ class GruPool(nn.Module):
     Args:
         dim: Width D of the features of one step.
         reduced_dim: Width after the linear reduction, which has no activation.
-        hidden_dim: Width of the GRU, which starts at zero.
+        hidden_dim: Width of the GRU; its state starts at zero.
     """
 
     def __init__(self, dim: int, reduced_dim: int, hidden_dim: int) -> None:
@@ -58,10 +58,10 @@ class GruPool(nn.Module):
 
 
 class LogisticMapping(nn.Module):
-    """Relative quality in (0, 1) -> quality linear in the subjective scores: Linear, sigmoid, fixed identity.
+    """Relative quality in (0, 1) -> quality that is linear in the subjective scores: Linear, sigmoid, fixed identity.
 
-    The first layer starts at slope 2 sqrt(3), offset -sqrt(3), which gives a uniform input unit variance (HVS-5M). Its
-    last layer stays at weight 1, bias 0, because a linear layer does not change a correlation.
+    The first layer starts with slope 2 sqrt(3) and offset -sqrt(3), which give a uniform input unit variance (HVS-5M).
+    The last layer keeps weight 1 and bias 0, because a linear layer does not change a correlation.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,8 @@ class LogisticMapping(nn.Module):
 class Hvs5mHead(nn.Module):
     """HVS-5M's quality model: features over time -> one score.
 
-    The authors' linear layer per data set, which only restores the scale of its scores, is left out.
+    The authors have one more linear layer per data set. It only restores the scale of that set's scores, so it is left
+    out.
 
     Args:
         dim: Width D of the features of one step; 8704 in HVS-5M.

@@ -1,4 +1,4 @@
-"""From the tokens of several branches to one score: pooling over time and a fully connected head."""
+"""Make one score of the tokens of several branches: pooling over time and a fully connected head."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class TemporalPool(nn.Module):
 
     Args:
         dim: Width D of a token.
-        pooling: `mean`; `mean_std`, the mean beside the population deviation (a quality drop that the mean hides);
-            or `attention`, a weighted mean with learned weights that starts as the plain mean.
+        pooling: `mean`; `mean_std`, the mean and the population deviation (for drops of quality that a mean hides); or
+            `attention`, a weighted mean with learned weights, which starts as the plain mean.
     """
 
     def __init__(self, dim: int, pooling: Pooling = "mean") -> None:
@@ -34,7 +34,7 @@ class TemporalPool(nn.Module):
         """Return one vector per video, shape (B, `dim`), from tokens of shape (B, N, D)."""
         if self.pooling == "mean_std":
             mean = tokens.mean(1)
-            # Torch's `std` over a dimension that is not the last takes six times as long.
+            # Torch's `std` over a dimension other than the last takes six times as long.
             variance = (tokens - mean.unsqueeze(1)).square().mean(1)
             varies = variance > 0  # the root has no gradient at 0
             spread = torch.where(varies, variance, 1).sqrt() * varies
@@ -46,14 +46,14 @@ class TemporalPool(nn.Module):
 
 
 class Standardise(nn.Module):
-    """Shift and scale each feature by its mean and deviation over training videos, then cut it off (ours).
+    """Shift and scale each feature by its mean and deviation over training videos, then limit it (ours).
 
-    For measured values, each with a unit of its own, where `LayerNorm` over the values of one video has no meaning.
-    The statistics are buffers: a checkpoint holds them, and a score depends on no other video.
+    It is for measured values with different units, for which a `LayerNorm` over the values of one video makes no sense.
+    The statistics are buffers: a checkpoint holds them, and a score does not depend on other videos.
 
     Args:
         dim: Number of features.
-        limit: Largest absolute value that is passed on, in deviations.
+        limit: Largest absolute value of the result, in deviations.
     """
 
     mean: Tensor
@@ -76,13 +76,12 @@ class Standardise(nn.Module):
         return ((x - self.mean) / self.deviation).clamp(-self.limit, self.limit)
 
 
-class FCHead(nn.Module):
+class FcHead(nn.Module):
     """Score a video from its branch vectors: a norm per branch, linear, GELU, dropout, linear (ours).
 
-    Each vector is normalised by itself, because raw widths and scales of branches differ by orders of magnitude and
-    one norm over all of them would let the largest speak alone. No batch statistics: a score must not depend on
-    which other videos are in the batch. The last layer runs in float32 even under autocast, since bfloat16 merges
-    scores that are close (15 scores within 0.04 collapse to 11 values).
+    Each vector is normalised by itself: widths and scales of branches differ by orders of magnitude, so with one norm
+    over all of them only the largest would matter. Batch statistics are not used, because a score must not depend on
+    the other videos in the batch.
 
     Args:
         dims: Widths of the branch vectors, in the order in which they are given.
@@ -102,7 +101,8 @@ class FCHead(nn.Module):
             self.body = nn.Sequential(nn.Linear(sum(dims), hidden), nn.GELU(), nn.Dropout(dropout))
         self.last = nn.Linear(sum(dims) if hidden is None else hidden, 1)
         if norm == "standard":
-            # From near zero, stopping early shrinks the weights; from torch's own start it would keep that noise.
+            # Weights start near zero, so that early stopping gives small weights; torch's own start would leave its
+            # noise in them.
             nn.init.normal_(self.last.weight, std=0.01)
 
     @torch.no_grad()
@@ -119,9 +119,12 @@ class FCHead(nn.Module):
         self.last.bias.fill_(float(mos.mean()))
 
     def forward(self, vectors: list[Tensor]) -> Tensor:
-        """Return scores, float32, shape (B,), from one (B, D_i) tensor per branch."""
+        """Return scores, shape (B,), from one (B, D_i) tensor per branch."""
         normed = [norm(vector) for norm, vector in zip(self.norms, vectors, strict=True)]
-        hidden = self.body(torch.cat(normed, dim=1))
-        with torch.autocast(hidden.device.type, enabled=False):
-            score: Tensor = self.last(hidden.float()).squeeze(1)
+        score: Tensor = self.last(self.body(torch.cat(normed, dim=1))).squeeze(1)
         return score
+
+
+def linear_head(dim: int, hidden: int = 128) -> nn.Sequential:
+    """Return two linear layers without activation, from (..., dim) to (..., 1), as in E-VQA and CompressedVQA-HDR."""
+    return nn.Sequential(nn.Linear(dim, hidden), nn.Linear(hidden, 1))

@@ -1,4 +1,4 @@
-"""Layers that treat each position alone, without holding their wide hidden layer for a whole clip."""
+"""Compute layers that treat each position by itself, without their wide hidden layer for a whole clip in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def by_frames(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return `layer(x)`, computed a few frames at a time, from `x` of shape (B, T, H, W, C).
 
     Args:
-        layer: Treats each position alone, such as linear layers and what lies between them.
+        layer: Function that treats each position by itself, such as linear layers with activations.
         x: Map of a clip.
     """
     frames = max(1, POSITIONS // (x.shape[0] * x.shape[2] * x.shape[3]))

@@ -53,7 +53,7 @@ class S3D(nn.Module):
 
 
 def same_padding(size: Sequence[int], kernel: Triple, stride: Triple) -> list[int]:
-    """Return TensorFlow's SAME padding in the order of `F.pad`: last axis first, the odd one behind."""
+    """Return TensorFlow's SAME padding in the order of `F.pad`: last axis first; an odd pixel is added at the end."""
     pads: list[int] = []
     for length, window, step in zip(reversed(size), reversed(kernel), reversed(stride), strict=True):
         total = max((-(-length // step) - 1) * step + window - length, 0)
@@ -62,7 +62,7 @@ def same_padding(size: Sequence[int], kernel: Triple, stride: Triple) -> list[in
 
 
 def same_max_pool(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
-    """Return the SAME max-pool of `x`, which must not be negative: zeros pad it."""
+    """Return the SAME max-pool of `x`, which must not be negative, because it is padded with zeros."""
     return F.max_pool3d(F.pad(x, same_padding(x.shape[2:], kernel, stride)), kernel, stride)
 
 

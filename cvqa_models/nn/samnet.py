@@ -1,4 +1,4 @@
-"""SAMNet, a saliency network of 1.33 M parameters that weighs receptive fields by stereoscopic attention.
+"""SAMNet, a saliency network of 1.33 M parameters that weights receptive fields by stereoscopic attention.
 
 Liu, Zhang, Bian et al., "SAMNet: Stereoscopically Attentive Multi-scale Network for Lightweight Salient Object
 Detection", 2021. Key names and shapes are those of the published checkpoint.
@@ -57,7 +57,7 @@ class SeparableConv(nn.Module):
 
 
 class StereoscopicAttention(nn.Module):
-    """Weigh several dilations of one map against each other, per channel and per position (section 3.1).
+    """Weight several dilations of one map, per channel and per position (section 3.1).
 
     Args:
         channels: Channels of the map, in and out.
@@ -111,7 +111,7 @@ class Backbone(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """Context of the whole frame: averages over 1, 2, 3 and 6 cells beside the map itself."""
+    """Context of the whole frame: averages over 1, 2, 3 and 6 cells, together with the map itself."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class SaliencyHead(nn.Module):
         return cast("Tensor", self.conv(x))
 
 
-class SAMNet(nn.Module):
+class SamNet(nn.Module):
     """Saliency of a frame at five depths of the decoder."""
 
     def __init__(self) -> None:

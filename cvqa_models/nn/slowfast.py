@@ -1,4 +1,4 @@
-"""SlowFast: a wide network for what is seen at few frames, a narrow one for how it moves at many, joined fast to slow.
+"""SlowFast: a wide network sees content in few frames, a narrow one sees motion in many; links go from fast to slow.
 
 Feichtenhofer, Fan, Malik, He, "SlowFast Networks for Video Recognition", ICCV 2019. Parameter names are those of
 PyTorchVideo's Kinetics-400 checkpoint.
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 Pathway = Literal["slow", "fast", "both"]
 
-ALPHA = 4  # the fast pathway sees this many times the frames of the slow one
+ALPHA = 4  # the fast pathway sees this many times as many frames as the slow one
 FUSION = 2  # channels of a lateral connection per channel of the fast pathway
 SLOW, FAST = "0", "1"  # names of the pathways in parameter names
 CLASSIFIER_KEYS = {"blocks.6.proj.weight", "blocks.6.proj.bias"}
@@ -23,9 +23,9 @@ CLASSIFIER_KEYS = {"blocks.6.proj.weight", "blocks.6.proj.bias"}
 class SlowFastNet(nn.Module):
     """Turn clips into the maps of the last residual stage, before any pooling.
 
-    Only what the wanted map depends on is built. Connections run from fast to slow alone, so the fast map needs 1.5 %
-    of the parameters and is the same to the bit without the slow pathway; the slow map needs all fast stages but the
-    last.
+    Only the layers that the wanted map needs are built. Connections go only from fast to slow. So the fast map needs
+    1.5 % of the parameters, and is the same to the bit without the slow pathway; the slow map needs all fast stages
+    except the last.
 
     Args:
         pathway: Map to compute.
@@ -80,7 +80,7 @@ class SlowFastNet(nn.Module):
 
 
 class _Joined(nn.Module):
-    """One stage of both pathways and the lateral connection behind it, from `lateral` fast channels (0 for none)."""
+    """One stage of both pathways, and the lateral connection after it, from `lateral` fast channels (0 for none)."""
 
     def __init__(self, pathways: dict[str, nn.Module], lateral: int) -> None:
         super().__init__()

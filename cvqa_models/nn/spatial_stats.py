@@ -9,7 +9,7 @@ def mean_std(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the unbiased standard deviation over the last two axes of `maps`, shape (..., H, W).
 
     Raises:
-        ValueError: If a map has a single position, which has no spread.
+        ValueError: If a map has a single position, which has no deviation.
     """
     height, width = maps.shape[-2:]
     if height * width < 2:

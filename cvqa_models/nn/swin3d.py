@@ -20,7 +20,7 @@ from cvqa_models.nn.pointwise import by_frames
 
 Size = tuple[int, int, int]
 _PATCH: Size = (2, 4, 4)
-_BASE_INPUT: Size = (32, 224, 224)  # the input for which the full window is meant; adaptive windows scale with it
+_BASE_INPUT: Size = (32, 224, 224)  # the input for the full window; adaptive windows scale with the input
 
 
 class Swin3D(nn.Module):
@@ -31,11 +31,12 @@ class Swin3D(nn.Module):
         depths: Blocks per stage.
         heads: Attention heads per stage.
         window: Largest attention window in tokens: time, rows, columns.
-        fragment_bias: Whether a second bias table serves token pairs of one fragment, in all stages but the last.
-        adaptive_window: Scale the window with the input, as FAST-VQA does. Otherwise a window that is larger than the
-            token map is cut to it and reads the leading rows of the bias index, right only where time alone is cut;
-            the published COVER and DOVER weights were trained that way.
-        drop_path: Stochastic depth of the last block; the blocks before it rise linearly from 0.
+        fragment_bias: Whether token pairs of the same fragment have a second bias table, in all stages but the last.
+        adaptive_window: Scale the window with the input, as FAST-VQA does. If false, a window larger than the token map
+            is cut to it, and uses the first rows of the bias index. That is only right if just the time axis is cut,
+            but the published COVER and DOVER weights were trained that way.
+        drop_path: Probability of skipping the last block in training (stochastic depth); it rises linearly from 0 at
+            the first block.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class _Stage(nn.Module):
 
     def forward(self, x: Tensor, window: Size, adaptive: bool) -> Tensor:
         for block in self.blocks:
-            if self.training:  # the full-size maps of twelve blocks would take some 10 GB per video
+            if self.training:  # the full-size maps of twelve blocks would take about 10 GB per video
                 x = recompute(block, x, window, adaptive, use_reentrant=False)
             else:
                 x = block(x, window, adaptive)
@@ -160,7 +161,7 @@ class _Block(nn.Module):
     def _attend(self, x: Tensor, window: Size, adaptive: bool) -> Tensor:
         depth, height, width = grid = (x.shape[1], x.shape[2], x.shape[3])
         window, shift = _fit(grid, window, self.shift)
-        # Tokens of the padding are zero after the norm and take part as keys and values: their bias remains.
+        # Tokens of the padding are zero after the norm, but still take part as keys and values, with their bias.
         pad = [value for size, step in zip(grid[::-1], window[::-1], strict=True) for value in (0, -size % step)]
         x = F.pad(x, [0, 0, *pad])
         padded = (x.shape[1], x.shape[2], x.shape[3])
@@ -186,12 +187,12 @@ class _Mlp(nn.Module):
 class _Layout(NamedTuple):
     """What attention must know of a token grid; int8, built once per size.
 
-    The gate of token pairs is spatial, since a fragment spans all frames: (windows in space, P, P) with P positions
-    per frame of a window. In full, over time and as float, it would take 0.1 to 2 GB.
+    The gate of token pairs is only spatial, because a fragment spans all frames: (windows in space, P, P) with P
+    positions per frame of a window. With the time axis and as float it would take 0.1 to 2 GB.
 
     Attributes:
-        gate: Distance of the fragments of two positions of one window, in fragments: |rows| + |columns|, (S, P, P).
-        region: Before the cyclic shift, which contiguous piece of the grid a token came from, (S, windows in time, N);
+        gate: Distance between the fragments of two positions of a window, in fragments: |rows| + |columns|, (S, P, P).
+        region: Contiguous piece of the grid to which a token belonged before the cyclic shift, (S, windows in time, N);
             None without a shift.
     """
 
@@ -215,13 +216,13 @@ class _WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, layout: _Layout, window: Size, adaptive: bool) -> Tensor:
-        """Return attended tokens of the windows of one place in all frames and videos, both (S, B, n, N, C)."""
+        """Return the tokens after attention in their windows, shape (S, B, n, N, C) as `x`; one place at a time."""
         places, B, windows, N, C = x.shape
         relative, fragment = self._tables(window, adaptive, N)
         gate = layout.gate.to(x.device)
         region = None if layout.region is None else layout.region.to(x.device)
         out = []
-        for place in range(places):  # queries, keys, values and biases of all places at once would dominate memory
+        for place in range(places):  # all queries, keys, values and biases at once would take most memory
             q, k, v = self.qkv(x[place]).view(B * windows, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
             bias = relative
             if fragment is not None:
@@ -250,7 +251,7 @@ class _WindowAttention(nn.Module):
 
 
 def _fit(grid: Size, window: Size, shift: Size) -> tuple[Size, Size]:
-    """Return window and shift for a grid; an axis that fits into one window is neither larger nor shifted."""
+    """Return window and shift for a grid; on an axis that fits into one window, the window is cut and not shifted."""
     fitted = [(size, 0) if size <= step else (step, move) for size, step, move in zip(grid, window, shift, strict=True)]
     (d, sd), (h, sh), (w, sw) = fitted
     return (d, h, w), (sd, sh, sw)
@@ -283,12 +284,12 @@ def _relative_index(window: Size) -> Tensor:
 @lru_cache(maxsize=64)
 def _layout(grid: Size, window: Size, shift: Size) -> _Layout:
     """Return gate and regions of a padded grid; see `_Layout`."""
-    with torch.inference_mode(False):  # kept beyond this call, so it must stay usable in training
+    with torch.inference_mode(False):  # the result is kept after this call, so it must also work in training
         return _Layout(_gate(grid, window, shift), _regions(grid, window, shift) if any(shift) else None)
 
 
 def _gate(grid: Size, window: Size, shift: Size) -> Tensor:
-    # The published networks take as many fragments as the window has positions, which is right at 7 x 7 of both.
+    # The published networks take as many fragments as a window has positions; this is right if both are 7 x 7.
     axes = []
     for axis in (1, 2):
         fragment = torch.arange(grid[axis]) * window[axis] // grid[axis]  # nearest-neighbour resize of the indices

@@ -1,7 +1,7 @@
-"""The three networks of UVQ 1.5: content, distortion and the aggregation of both into one score per frame.
+"""The three networks of UVQ 1.5: content, distortion, and the aggregation of both to one score per frame.
 
 Parameter names and shapes are those of the published checkpoints (google/uvq, `uvq1p5_pytorch`). The two feature
-networks have one layout: EfficientNet-B0's body (Tan & Le, ICML 2019) and a last convolution to 128 channels.
+networks have the same layout: EfficientNet-B0's body (Tan & Le, ICML 2019) and a last convolution to 128 channels.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ class UvqTrunk(nn.Module):
         self.features = nn.Sequential(*layers, _SameConv(width, CHANNELS, 2))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                # Ours: SiLU and the gates halve a signal, and untrained norms do not restore it over 50 layers.
+                # Ours: SiLU and the gates make the signal smaller, and untrained norms do not restore it over 50
+                # layers.
                 nn.init.normal_(module.weight, std=1.6 / math.sqrt(module.weight[0].numel()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -145,17 +146,18 @@ def content_map(trunk: UvqTrunk, x: Tensor) -> Tensor:
 def distortion_map(trunk: UvqTrunk, x: Tensor) -> Tensor:
     """Return the distortion map pooled to (B, 128, 4, 4), of pictures in [-1, 1], (B, 3, H, W), published 1080 x 1920.
 
-    The trunk sees 3 x 3 patches of a third of each side. Each of their maps, published 12 x 20, is max-pooled with
-    stride 1 to 8 x 8 where it is larger, and the nine lie side by side as the patches do.
+    The trunk sees 3 x 3 patches, each a third of both sides. The map of a patch (published: 12 x 20) is max-pooled with
+    stride 1 to 8 x 8 if it is larger; the nine maps are put side by side, in the order of the patches.
 
     Raises:
-        ValueError: If the sides do not divide by 3.
+        ValueError: If a side cannot be divided by 3.
     """
     B, _, H, W = x.shape
     if H % GRID or W % GRID:
         raise ValueError(f"Pictures of {W}x{H} do not split into 3 x 3 patches; give sides that divide by 3.")
     patches = x.unflatten(3, (GRID, -1)).unflatten(2, (GRID, -1)).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
-    # One patch at a time: always the same shape, so that a frame gets the same bits in any batch, in little memory.
+    # One patch at a time: the shape is always the same, so a frame gets the same bits in any batch. It also saves
+    # memory.
     maps = torch.cat([trunk(patch) for patch in patches.split(1)])
     pooled = F.max_pool2d(maps, [max(side - 7, 1) for side in maps.shape[-2:]], stride=1)
     rows = pooled.unflatten(0, (B, GRID, GRID)).permute(0, 3, 1, 4, 2, 5)

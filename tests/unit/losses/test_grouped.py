@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import pytest
@@ -36,7 +37,6 @@ TERMS = {
     "standard_mse": standard_mse_loss,
     "anchor": anchor_loss,
 }
-NONE = dict.fromkeys(TERMS, 0.0)
 ALL = {**dict.fromkeys(TERMS, 1.0), "pooled_plcc": 1.0}
 SIZES = [9, 27, 3, 12]
 
@@ -53,7 +53,7 @@ def batch(sizes: list[int], seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("name", TERMS)
 def test_a_term_is_the_sum_of_the_one_group_losses(name) -> None:
     pred, mos, group = batch(SIZES)
-    total, count = GroupLoss(**{**NONE, name: 2.0})(pred, mos, group)
+    total, count = GroupLoss({name: 2.0})(pred, mos, group)
     expected = sum(TERMS[name](pred[group == k], mos[group == k]) for k in group.unique())
     torch.testing.assert_close(total, 2 * expected)
     assert count.item() == 4
@@ -62,9 +62,9 @@ def test_a_term_is_the_sum_of_the_one_group_losses(name) -> None:
 
 def test_the_pooled_correlation_is_over_all_videos_and_counts_as_one_group_does() -> None:
     pred, mos, group = batch(SIZES)
-    total, count = GroupLoss(**NONE, pooled_plcc=1.0)(pred, mos, group)
+    total, count = GroupLoss({"pooled_plcc": 1.0})(pred, mos, group)
     torch.testing.assert_close(total / count, plcc_loss(pred, mos))
-    total, count = GroupLoss(**NONE, pooled_plcc=1.0, by_size=True)(pred, mos, group)
+    total, count = GroupLoss({"pooled_plcc": 1.0}, by_size=True)(pred, mos, group)
     torch.testing.assert_close(total / count, plcc_loss(pred, mos))
 
 
@@ -74,16 +74,27 @@ def test_defaults_are_the_three_correlations_and_a_weak_anchor() -> None:
     torch.testing.assert_close(GroupLoss()(pred, mos, group)[0], expected)
 
 
+def test_a_term_that_is_not_named_is_left_out_and_the_order_of_names_changes_no_bit() -> None:
+    pred, mos, group = batch(SIZES)
+    one, other = GroupLoss({"plcc": 1.0, "anchor": 0.1}), GroupLoss({"mse": 0.0, "anchor": 0.1, "plcc": 1.0})
+    expected = sum(
+        plcc_loss(pred[group == k], mos[group == k]) + 0.1 * anchor_loss(pred[group == k], mos[group == k])
+        for k in group.unique()
+    )
+    torch.testing.assert_close(one(pred, mos, group)[0], expected)
+    assert torch.equal(one(pred, mos, group)[0], other(pred, mos, group)[0])
+
+
 def test_temperature_reaches_ranks_and_pairs() -> None:
     pred, mos, group = batch([14])
-    loss = GroupLoss(**{**NONE, "srocc": 1.0, "krocc": 1.0}, temperature=0.1)
+    loss = GroupLoss({"srocc": 1.0, "krocc": 1.0}, temperature=0.1)
     expected = srocc_loss(pred, mos, temperature=0.1) + krocc_loss(pred, mos, temperature=0.1)
     torch.testing.assert_close(loss(pred, mos, group)[0], expected)
 
 
 def test_gradient_is_the_derivative() -> None:
     pred, mos, group = batch([4, 2, 1, 5])
-    loss = GroupLoss(**ALL)
+    loss = GroupLoss(ALL)
     assert torch.autograd.gradcheck(lambda p: loss(p, mos, group)[0], pred.requires_grad_())
 
 
@@ -113,9 +124,9 @@ def test_unlabelled_and_weightless_videos_are_left_out() -> None:
 def test_a_pair_teaches_its_order_but_not_its_line() -> None:
     pred, mos, group = batch([2])
     pred = pred.requires_grad_()
-    total, count = GroupLoss(**{**NONE, "plcc": 1.0, "srocc": 1.0})(pred, mos, group)
+    total, count = GroupLoss({"plcc": 1.0, "srocc": 1.0})(pred, mos, group)
     assert (total.item(), count.item()) == (0, 1)
-    total, _ = GroupLoss(**{**NONE, "ranknet": 1.0})(pred, mos, group)
+    total, _ = GroupLoss({"ranknet": 1.0})(pred, mos, group)
     assert torch.autograd.grad(total, pred)[0].abs().min() > 0.01
 
 
@@ -146,7 +157,7 @@ def test_low_precision_and_autocast_compute_in_float32(dtype) -> None:
 def test_constant_predictions_in_float32_stay_finite() -> None:
     _, mos, group = batch(SIZES)
     pred = torch.full((len(mos),), 0.1, requires_grad=True)
-    GroupLoss(**ALL)(pred, mos.float(), group)[0].backward()
+    GroupLoss(ALL)(pred, mos.float(), group)[0].backward()
     assert pred.grad is not None
     assert pred.grad.isfinite().all()
 
@@ -185,7 +196,7 @@ def test_many_models_at_once_are_each_on_its_own() -> None:
     pred, mos = torch.randn(3, 4, 6), torch.randn(4, 6).expand(3, 4, 6)
     weight = torch.ones(3, 4, 6)
     weight[1, 2] = 0  # the second model does not see the third group
-    loss = GroupLoss(**ALL)
+    loss = GroupLoss(ALL)
     value, count_of = loss.per_group(pred, mos, weight)
     assert count_of.sum(1).tolist() == [4, 3, 4]
     for one in range(3):
@@ -202,8 +213,13 @@ def test_different_shapes_are_refused() -> None:
 
 def test_bad_weights_are_refused() -> None:
     with pytest.raises(ValueError, match="weight of `srocc` is -1"):
-        GroupLoss(srocc=-1)
-    with pytest.raises(ValueError, match="All weights of the loss are 0"):
-        GroupLoss(**NONE)
+        GroupLoss({"srocc": -1})
+    with pytest.raises(ValueError, match="weight of `srocc` is nan; expected a finite number"):
+        GroupLoss({"srocc": math.nan})
+    for nothing in ({}, {"plcc": 0.0}):
+        with pytest.raises(ValueError, match="All weights of the loss are 0"):
+            GroupLoss(nothing)
+    with pytest.raises(ValueError, match="`terms` names 'srcc', which is no term; expected some of plcc, srocc"):
+        GroupLoss({"plcc": 1.0, "srcc": 1.0})
     with pytest.raises(ValueError, match="`temperature` is 0; expected a positive"):
         GroupLoss(temperature=0)

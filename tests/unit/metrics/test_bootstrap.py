@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from cvqa_models.metrics import bootstrap
-from cvqa_models.metrics.bootstrap import difference, draw, interval, resampled, resampled_coefficients
-from cvqa_models.metrics.group_score import Constant, Thresholds, evaluate, group_table
+from cvqa_models.metrics.bootstrap import difference, draw_resamples, interval, resampled, resampled_coefficients
+from cvqa_models.metrics.group_score import Thresholds, evaluate, group_table
+from cvqa_models.types import Constant
 
 
 def test_references_are_drawn_with_replacement() -> None:
-    drawn = draw(3, resamples=400, seed=3)
+    drawn = draw_resamples(3, resamples=400, seed=3)
     assert (drawn.sum(1) == 3).all()
     assert drawn.mean(0) == pytest.approx(np.ones(3), abs=0.15)
-    np.testing.assert_array_equal(drawn, draw(3, resamples=400, seed=3))
+    np.testing.assert_array_equal(drawn, draw_resamples(3, resamples=400, seed=3))
 
 
 def repeated(names: np.ndarray, reference: np.ndarray, counts: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -53,7 +54,7 @@ def test_a_resample_is_the_evaluation_of_the_repeated_videos(panel: list[str], t
         table, names.tolist(), reference.tolist(), mos, scores,
         thresholds=Thresholds(), constant=constant, resamples=12, seed=1,
     )  # fmt: skip
-    for row, counts in enumerate(draw(4, 12, 1)):
+    for row, counts in enumerate(draw_resamples(4, 12, 1)):
         group, order = repeated(names, reference, counts)
         for column in range(2):
             found = evaluate(group, mos[order], scores[order, column], constant=constant)
@@ -64,7 +65,7 @@ def test_a_resample_is_the_evaluation_of_the_repeated_videos(panel: list[str], t
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     mos, scores, reference = rng.normal(size=40), rng.normal(size=(40, 2)), rng.integers(0, 5, 40)
-    drawn = draw(5, 20)
+    drawn = draw_resamples(5, 20)
     expected = resampled_coefficients(mos, scores, reference, drawn)
     monkeypatch.setattr(bootstrap, "PAIRS_AT_ONCE", 300)
     for found, value in zip(resampled_coefficients(mos, scores, reference, drawn), expected, strict=True):
@@ -85,6 +86,6 @@ def test_a_paired_difference_sees_what_single_intervals_hide() -> None:
 
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="needs at least 2; the table has 1"):
-        draw(1, 10)
+        draw_resamples(1, 10)
     with pytest.raises(ValueError, match="`resamples` is 0"):
-        draw(2, 0)
+        draw_resamples(2, 0)

@@ -112,3 +112,23 @@ def test_less_than_two_videos_are_undefined(n) -> None:
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"have shapes \(4,\) and \(5, 1\)"):
         coefficients(np.zeros(4), np.zeros((5, 1)))
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["untied", "ties"])
+def test_a_large_group_is_sorted_and_gives_the_same_bits_as_all_pairs(ties: bool, monkeypatch) -> None:
+    mos, scores = draw(1100, ties=ties)
+    scores[:, 1], scores[:, 2] = mos, 0.5
+    by_sorting = coefficients(mos, scores)
+    monkeypatch.setattr(correlation, "_SORTED", 2000)
+    np.testing.assert_array_equal(by_sorting, coefficients(mos, scores))
+    np.testing.assert_allclose(by_sorting.krocc[0], stats.kendalltau(mos, scores[:, 0])[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 7])
+def test_groups_together_have_the_bits_that_each_has_alone(columns: int) -> None:
+    rng = np.random.default_rng(0)
+    mos, scores = rng.normal(size=(5, 18)), rng.normal(size=(5, 18, columns))
+    together = correlation.coefficients_of_groups(mos, scores)
+    for index in range(5):
+        for whole, alone in zip(together, coefficients(mos[index], scores[index]), strict=True):
+            assert whole[index].tolist() == alone.tolist()

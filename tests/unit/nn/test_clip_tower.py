@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cvqa_models.nn.clip_tower import ClipTower
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
 
 TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
 

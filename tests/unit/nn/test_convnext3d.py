@@ -6,8 +6,8 @@ import pytest
 import timm
 import torch
 
-from cvqa_models.nn.convnext3d import ConvNeXt3D, inflate
-from cvqa_models.weights import load_exact
+from cvqa_models.nn.convnext3d import ConvNeXt3D, OfficialResponseNorm, inflate
+from cvqa_models.weights.exact import load_exact
 
 
 def test_inflated_kernels_see_a_still_clip_as_the_image() -> None:
@@ -43,3 +43,26 @@ def _published_name(key: str) -> str:
 def test_rejects_stages_without_dims() -> None:
     with pytest.raises(ValueError, match="`depths` has 2 entries and `dims` 1"):
         ConvNeXt3D(depths=(1, 1), dims=(8,))
+
+
+def test_the_response_norm_runs_over_time_and_rows_of_each_column() -> None:
+    generator = torch.Generator().manual_seed(0)
+    norm = OfficialResponseNorm(6)
+    norm.gamma.data = torch.randn(1, 1, 1, 6, generator=generator)
+    norm.beta.data = torch.randn(1, 1, 1, 6, generator=generator)
+    x = torch.randn(2, 3, 4, 5, 6, generator=generator)
+    expected = torch.empty_like(x)
+    for video in range(2):
+        for column in range(5):
+            strength = x[video, :, :, column].reshape(12, 6).norm(dim=0)
+            relative = strength / (strength.mean() + 1e-6)
+            part = x[video, :, :, column]
+            expected[video, :, :, column] = norm.gamma[0, 0] * part * relative + norm.beta[0, 0] + part
+    with torch.no_grad():
+        torch.testing.assert_close(norm(x), expected)
+
+
+def test_a_network_with_response_norms_has_no_scale_per_channel() -> None:
+    keys = set(ConvNeXt3D(depths=(1,), dims=(4,), response_norm=True).state_dict())
+    assert {"stages.0.0.grn.gamma", "stages.0.0.grn.beta"} <= keys
+    assert "stages.0.0.gamma" not in keys

@@ -1,4 +1,4 @@
-"""Low-rank adapters beside frozen weights, and what of a network then trains."""
+"""Low-rank adapters next to frozen weights; only the adapters are then trained."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from cvqa_models.extras import check_installed
+
 
 @dataclass(frozen=True)
 class Lora:
@@ -14,7 +16,7 @@ class Lora:
 
     Attributes:
         rank: Inner width of an adapter.
-        alpha: Scale; an adapter's output is multiplied by alpha / rank.
+        alpha: Scale: the output of an adapter is multiplied by alpha / rank.
         dropout: Dropout of an adapter's input, in [0, 1).
     """
 
@@ -24,13 +26,14 @@ class Lora:
 
 
 def adapt(network: nn.Module, lora: Lora, targets: str) -> None:
-    """Freeze `network` in place and put a trained adapter beside every linear layer that `targets` names.
+    """Freeze `network` in place and add a trained adapter to every linear layer that `targets` names.
 
     Args:
         network: Any module.
         lora: Size of the adapters.
-        targets: Regular expression for the whole names of the layers, anchored so that it misses vision towers.
+        targets: Regular expression for the full names of the layers; it must not match layers of vision towers.
     """
+    check_installed("peft", what="An adapter")
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
@@ -38,7 +41,7 @@ def adapt(network: nn.Module, lora: Lora, targets: str) -> None:
 
 
 def trained_in_float32(network: nn.Module) -> None:
-    """Turn trained parameters to float32 in place: an update of 2e-5 would vanish in bfloat16."""
+    """Convert trained parameters to float32 in place: an update of 2e-5 would be lost in bfloat16."""
     for parameter in network.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cvqa_models.nn.levels import (
+from cvqa_models.nn.lmm.levels import (
     expected_score,
     group_scale,
     level_cross_entropy,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cvqa_models.nn.mplug_owl2 import MplugOwl2, MplugOwl2Config
+from cvqa_models.nn.lmm.mplug_owl2 import MplugOwl2, MplugOwl2Config
 
 TINY = MplugOwl2Config(
     image_size=28,

@@ -1,4 +1,4 @@
-"""Vision-language models of transformers: from a folder, untrained, and from LLaVA's own layout of weights."""
+"""Build vision-language models of transformers: from a folder, untrained, or from weights in LLaVA's own layout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from cvqa_models.nn.levels import word_tokenizer
+from cvqa_models.extras import check_installed
+from cvqa_models.nn.lmm.levels import word_tokenizer
 
 IMAGE = "<image>"
 # Pattern in the checkpoints of LLaVA's authors -> name in transformers; an empty name leaves the tensor out.
@@ -23,7 +24,7 @@ ORIGINAL_LAYOUT = {
 
 
 class TextSizes(TypedDict, total=False):
-    """Sizes of the text stack, in transformers' words; LLaVA-1.5-7B's where they are left out."""
+    """Sizes of the text stack, with transformers' names; the defaults are those of LLaVA-1.5-7B."""
 
     model_type: Literal["llama"]
     hidden_size: int
@@ -35,7 +36,7 @@ class TextSizes(TypedDict, total=False):
 
 
 class VisionSizes(TypedDict, total=False):
-    """Sizes of the vision tower, in transformers' words; LLaVA-1.5-7B's where they are left out."""
+    """Sizes of the vision tower, with transformers' names; the defaults are those of LLaVA-1.5-7B."""
 
     model_type: Literal["clip_vision_model"]
     hidden_size: int
@@ -47,7 +48,7 @@ class VisionSizes(TypedDict, total=False):
 
 
 class LlavaSizes(TypedDict, total=False):
-    """Sizes of a LLaVA. Nothing else of transformers' configuration, which can name programs to fetch and run."""
+    """Sizes of a LLaVA. The rest of transformers' configuration is left out: it can name programs to run."""
 
     text_config: TextSizes
     vision_config: VisionSizes
@@ -56,8 +57,9 @@ class LlavaSizes(TypedDict, total=False):
 def read_pretrained(folder: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
     """Return the network and the processor in `folder`, for any image-text-to-text model of transformers.
 
-    A folder that brings programs of its own is refused by transformers.
+    transformers refuses a folder that contains programs.
     """
+    check_installed("transformers", what="A language model")
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     alone = {"local_files_only": True, "trust_remote_code": False}
@@ -69,12 +71,13 @@ def untrained_llava(sizes: LlavaSizes, texts: Sequence[str]) -> tuple[nn.Module,
     """Return an untrained LLaVA and a processor whose vocabulary is the words of `texts`.
 
     Args:
-        sizes: Arguments of transformers' `LlavaConfig`, `text_config` and `vision_config` among them.
-        texts: All that the network will ever read.
+        sizes: Arguments of transformers' `LlavaConfig`, with `text_config` and `vision_config`.
+        texts: All texts that the network will read.
 
     Raises:
         ValueError: If the network's vocabulary is smaller than that of `texts`.
     """
+    check_installed("transformers", what="A language model")
     from transformers import (
         CLIPImageProcessor,
         LlavaConfig,
@@ -98,20 +101,20 @@ def untrained_llava(sizes: LlavaSizes, texts: Sequence[str]) -> tuple[nn.Module,
         tokenizer=words,
         patch_size=config.vision_config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=1,  # the class token, which the "default" strategy then takes away
+        num_additional_image_tokens=1,  # the class token, which the "default" strategy removes again
     )
     return LlavaForConditionalGeneration(config), processor
 
 
 def from_original_layout(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state of a transformers LLaVA with the tensors of a checkpoint of LLaVA's authors in it.
+    """Return the state of a transformers LLaVA, with the tensors of a checkpoint in the layout of LLaVA's authors.
 
-    The vision tower stays where the checkpoint has none, and so do the rows of tokens that transformers added to the
-    vocabulary (`<image>`, padding).
+    If the checkpoint has no vision tower, that of `own` stays. The rows of tokens that transformers added to the
+    vocabulary (`<image>`, padding) stay too.
 
     Args:
         tensors: The authors' names -> tensors, as LLaVA-1.5 and Q-Instruct publish them.
-        own: State dict of the network that is to hold them.
+        own: State dict of the network that will hold them.
     """
     state = dict(own)
     for key, tensor in tensors.items():

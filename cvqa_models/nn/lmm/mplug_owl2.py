@@ -1,7 +1,7 @@
 """mPLUG-Owl2, the network of Q-Align: a vision transformer, a visual abstractor and a modality-adaptive LLaMA-2.
 
-Written from the published architecture (mPLUG-Owl2, CVPR 2024; Q-Align, ICML 2024) with the parameter names of the
-public `one-align` checkpoints, so that those load unchanged. The same names serve DeQA-Score and Q-Instruct's mPLUG.
+Written from the published architecture (mPLUG-Owl2, CVPR 2024; Q-Align, ICML 2024), with the parameter names of the
+public `one-align` checkpoints, so that these load unchanged. DeQA-Score and Q-Instruct's mPLUG use the same names.
 
     pixels (M, 3, 448, 448) -> vision_model -> (M, 1025, 1024) -> visual_abstractor -> (M, 65, 4096) --+
     prompt before the image -> embed_tokens --------------------------------------------------------> decoder -> norm
@@ -32,7 +32,7 @@ class MplugOwl2Config:
         vision_hidden: Inner width of the vision transformer's MLPs.
         vision_layers: Layers of the vision transformer.
         vision_heads: Attention heads of the vision transformer.
-        num_queries: Learned queries of the abstractor; an image becomes one token more.
+        num_queries: Learned queries of the abstractor; an image becomes `num_queries` + 1 tokens.
         abstractor_hidden: Inner width of the abstractor's MLPs.
         abstractor_layers: Layers of the abstractor.
         abstractor_heads: Attention heads of the abstractor.
@@ -68,11 +68,11 @@ class MplugOwl2Config:
 
     @classmethod
     def read(cls, path: Path) -> MplugOwl2Config:
-        """Return the decoder sizes stated in a released `config.json`; the visual sizes are the same in all releases.
+        """Return the sizes in a released `config.json`: those of the decoder; visual sizes are equal in all releases.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file states no mPLUG-Owl2 decoder.
+            ValueError: If the file does not describe an mPLUG-Owl2 decoder.
         """
         if not path.is_file():
             raise FileNotFoundError(
@@ -107,16 +107,16 @@ class MplugOwl2(nn.Module):
     def image_tokens(self, pixels: Tensor) -> Tensor:
         """Return `num_queries` + 1 decoder tokens per image, (M, Q + 1, dim), of normalised `pixels` (M, 3, S, S)."""
         abstractor = self.model.visual_abstractor
-        # The abstractor may be trained in float32 beside a frozen bfloat16 vision transformer.
+        # The abstractor may be trained in float32, after a frozen vision transformer in bfloat16.
         return abstractor(self.model.vision_model(pixels).to(abstractor.vit_eos.dtype))  # type: ignore[no-any-return]
 
     def forward(self, before: Tensor, pixels: Tensor, after: Tensor) -> Tensor:
         """Return the final-norm hidden states of prompt and images, which `lm_head` turns into logits.
 
         Args:
-            before: Token ids ahead of the image slot, int64, shape (P,); the same for all rows.
-            pixels: Normalised images, (B, K, 3, S, S); the tokens of a row's K images follow one another in the slot.
-            after: Token ids behind the image slot, int64, shape (Q,).
+            before: Token ids before the image slot, int64, shape (P,); the same for all rows.
+            pixels: Normalised images, (B, K, 3, S, S); the tokens of a row's K images follow each other in the slot.
+            after: Token ids after the image slot, int64, shape (Q,).
 
         Returns:
             Hidden states, shape (B, P + K * (num_queries + 1) + Q, dim).
@@ -147,7 +147,7 @@ class _Body(nn.Module):
 
 
 def _layer(layer: nn.Module, *arguments: object) -> Tensor:
-    """Run a layer; in training its activations are recomputed, since those of all layers fit beside no 7B weights."""
+    """Run a layer; in training, recompute its activations: those of all layers do not fit in memory with 7B weights."""
     if layer.training and torch.is_grad_enabled():
         return recompute(layer, *arguments, use_reentrant=False)  # type: ignore[no-any-return]
     return layer(*arguments)  # type: ignore[no-any-return]
@@ -241,7 +241,7 @@ def _rotary_table(length: int, dim: int, device: torch.device) -> tuple[Tensor, 
 
 
 def _rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Return heads (B, H, T, D) turned by their position; channel i is paired with channel i + D / 2."""
+    """Return heads (B, H, T, D) rotated by their position; channel i is paired with channel i + D / 2."""
     cos, sin = (table.to(x.dtype) for table in rotary)
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
@@ -251,7 +251,7 @@ def _rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class _VisionTransformer(nn.Module):
-    """ViT-L/14 whose last layer's tokens, class token included, all go on to the abstractor."""
+    """ViT-L/14; all tokens of its last layer, the class token too, go to the abstractor."""
 
     def __init__(self, config: MplugOwl2Config) -> None:
         super().__init__()

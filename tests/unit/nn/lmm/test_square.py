@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cvqa_models.nn.square import PAD, local_crops, pad_to_square, square
+from cvqa_models.nn.lmm.square import PAD, local_crops, pad_to_square, square
 
 
 def frames(height: int, width: int) -> torch.Tensor:
@@ -44,22 +44,24 @@ def test_padding_is_centred_and_keeps_the_frame() -> None:
 def test_centred_crops_of_1080p_lie_in_the_middle_of_the_quadrants() -> None:
     position = torch.arange(1920).view(1, 1, 1, -1) % 251
     given = position.expand(1, 3, 1080, -1).to(torch.uint8)
-    crops = local_crops(given, (2, 2), 448, random=False)
+    crops = local_crops(given, (2, 2), 448)
     assert crops.shape == (1, 4, 3, 448, 448)
     for crop, left in zip(crops[0], (256, 1216, 256, 1216), strict=True):
         assert torch.equal(crop, given[0, :, :448, left : left + 448])
 
 
-def test_random_crops_stay_inside_and_differ() -> None:
+def test_crops_lie_where_they_are_wanted_in_their_cells_and_stay_inside() -> None:
     given = frames(60, 90)
-    torch.manual_seed(0)
-    draws = [local_crops(given, (2, 2), 24, random=True) for _ in range(4)]
-    assert all(draw.shape == (2, 4, 3, 24, 24) for draw in draws)
-    assert not torch.equal(draws[0], draws[1])
+    places = torch.tensor([[0.5, 0.5]] * 4 + [[0.0, 0.0], [1.0, 0.5], [0.5, 0.8], [1.0, 1.0]]).view(2, 4, 2)
+    crops = local_crops(given, (2, 2), 24, places)
+    assert torch.equal(crops[0], local_crops(given, (2, 2), 24)[0])
+    # By hand: cells of 30 x 45; centres at (0, 0), (30, 67.5), (45, 36) and (60, 90); 12 pixels to each side.
+    for crop, (top, left) in zip(crops[1], [(0, 0), (18, 56), (33, 24), (36, 66)], strict=True):
+        assert torch.equal(crop, given[1, :, top : top + 24, left : left + 24])
 
 
 def test_a_frame_smaller_than_a_crop_is_padded() -> None:
     given = frames(20, 30)
-    crop = local_crops(given, (1, 1), 56, random=False)[:, 0]
+    crop = local_crops(given, (1, 1), 56)[:, 0]
     assert torch.equal(crop[:, :, 18:38, 13:43], given)
     assert crop[0, :, 0, 0].tolist() == list(PAD)

@@ -1,4 +1,4 @@
-"""Quality levels as words: which tokens they are, what score they expect, and which levels a score stands for."""
+"""Quality levels as words: their tokens, the score that they give, and the levels for a given score."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Encode = Callable[[str], list[int]]
 
 
 def level_tokens(encode: Encode, stem: str, words: Sequence[str]) -> tuple[str, list[int]]:
-    """Return the prompt's last text and the token that each word becomes right behind it.
+    """Return the prompt's last text, and the token of each word directly after it.
 
-    Tokens are taken in context, since a tokenizer may cut a word differently on its own. Where it puts a lone space
-    piece ahead of a word (SentencePiece ahead of a digit), that piece becomes part of the text.
+    Tokens are taken in context, because a tokenizer may split a single word differently. If it puts a separate space
+    token before a word (as SentencePiece before a digit), that token becomes part of the text.
 
     Args:
         encode: Text -> token ids, without special tokens.
@@ -27,7 +27,7 @@ def level_tokens(encode: Encode, stem: str, words: Sequence[str]) -> tuple[str, 
         words: Level words, best first.
 
     Raises:
-        ValueError: If there are fewer than two words, or they are not distinct single tokens behind the stem.
+        ValueError: If there are fewer than two words, or they are not different single tokens after the stem.
     """
     if len(words) < 2:
         raise ValueError(f"`words` has {len(words)} entry; expected at least two levels, best first.")
@@ -47,17 +47,17 @@ def level_tokens(encode: Encode, stem: str, words: Sequence[str]) -> tuple[str, 
 
 
 def _common_length(rows: Sequence[Sequence[int]]) -> int:
-    """Return how many first entries all rows share."""
+    """Return how many entries at the start are equal in all rows."""
     columns = list(zip(*rows, strict=False))
     return next((i for i, column in enumerate(columns) if len(set(column)) > 1), len(columns))
 
 
 def word_tokenizer(texts: Iterable[str], special: Sequence[str]) -> Tokenizer:
-    """Return a tokenizer that knows the words of `texts`: the vocabulary of a network that has learned none.
+    """Return a tokenizer that knows the words of `texts`: the vocabulary of an untrained network.
 
     Args:
-        texts: All that the network will ever read.
-        special: Tokens that are cut out of any text, numbered from 1; 0 is the unknown word.
+        texts: All texts that the network will read.
+        special: Tokens that are recognised in any text, numbered from 1; 0 is the unknown word.
     """
     from tokenizers import AddedToken, Tokenizer
     from tokenizers.models import WordLevel
@@ -74,7 +74,7 @@ def word_tokenizer(texts: Iterable[str], special: Sequence[str]) -> Tokenizer:
 def expected_score(logits: Tensor) -> Tensor:
     """Return the expected level of `logits` (..., L), best level first, as a score in [0, 1], float32, shape (...).
 
-    Levels are worth 1 to 0 in equal steps; for five levels these are Q-Align's weights 1, .75, .5, .25, 0.
+    Levels have the values 1 to 0 in equal steps; for five levels these are Q-Align's weights 1, .75, .5, .25, 0.
     """
     probability = logits.float().softmax(dim=-1)
     return probability @ torch.linspace(1, 0, logits.shape[-1], device=logits.device)
@@ -83,16 +83,17 @@ def expected_score(logits: Tensor) -> Tensor:
 def soft_levels(score: Tensor, num_levels: int) -> Tensor:
     """Return level probabilities (B, L), best first, whose expected score is `score` (B,) in [0, 1].
 
-    The mass lies on the two neighbouring levels, so that nothing is lost to binning (after DeQA-Score, CVPR 2025).
+    Only the two levels next to the score have a probability above 0, so no precision is lost (after DeQA-Score, CVPR
+    2025).
     """
     level = (1 - score.float().clamp(0, 1)) * (num_levels - 1)
     return torch.clamp(1 - (level[:, None] - torch.arange(num_levels, device=score.device)).abs(), min=0)
 
 
 def group_scale(mos: Tensor, group: Tensor) -> Tensor:
-    """Return `mos` (B,) scaled to [0, 1] within each group, NaN where unknown or where the group has no spread.
+    """Return `mos` (B,) scaled to [0, 1] within each group; NaN if it is unknown, or all of a group are equal.
 
-    Scores compare only inside a group, so a level word can only mean a place inside one.
+    Scores compare only inside a group, so a level word can only mean a rank inside a group.
 
     Args:
         mos: Subjective scores, shape (B,); NaN where unknown.
@@ -110,7 +111,7 @@ def level_cross_entropy(logits: Tensor, score: Tensor) -> Tensor:
     """Return the cross entropy of level logits to the levels of each video's score, natural log, float32, shape (B,).
 
     Args:
-        logits: Level logits per frame, shape (B, N, L); every frame inherits its video's score.
+        logits: Level logits per frame, shape (B, N, L); every frame gets the score of its video.
         score: Scores in [0, 1], shape (B,).
     """
     log_probability = F.log_softmax(logits.float(), dim=-1).mean(dim=1)

@@ -1,8 +1,8 @@
-"""What a file from outside may build: classes of trusted packages, from plain values of the types that they state.
+"""Check what a file from outside may build: only classes of trusted packages, only from plain values of the right type.
 
 A checkpoint names the classes of its model and their arguments. That is data from a stranger: it may choose among our
-classes, and must not import, call, open or download anything else. So every value is compared with the type of the
-argument that it is for before anything is built, and a name is looked at before it is imported.
+classes, but must not import, call, open or download anything else. So every value is compared with the type of its
+argument before anything is built, and every name is checked before it is imported.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ PACKAGE = "cvqa_models"
 
 
 class _MismatchError(ValueError):
-    """A value of another type, so that the next member of a union is to be tried."""
+    """The value is of another type; of a union, the next type is then tried."""
 
 
 def check_model(config: object, kind: type, trusted: Sequence[str] = ()) -> None:
-    """Refuse a configuration that names anything but classes of trusted packages and values of their arguments' types.
+    """Refuse a configuration unless it holds only classes of trusted packages and arguments of the right types.
 
     Args:
         config: `class_path` and `init_args`, as a file from outside holds them.
-        kind: What class it must be of.
-        trusted: Packages beside this one whose classes may be built.
+        kind: Class that it must be of.
+        trusted: Further packages whose classes may be built.
 
     Raises:
-        ValueError: If it holds anything else, naming it; no module was imported for a name outside of these packages.
+        ValueError: If it holds anything else; the message names it. No module outside these packages was imported.
     """
     _Checker((PACKAGE, *trusted)).fits(config, kind, "model")
 
 
 @contextmanager
 def imports_only_from(trusted: Sequence[str] = ()) -> Iterator[None]:
-    """Let a parser of configurations import nothing but this package and those that a user trusts.
+    """Let a parser of configurations import only this package and those that the user trusts.
 
-    A value of open type is kept as it is, whatever classes it names.
+    A value of open type stays a plain value, even if it names classes.
     """
-    # Its settings hold for the whole process, and there is no public way to put them back.
+    # The parser's settings hold for the whole process, and there is no public way to restore them.
     before = dict(jsonargparse_settings.parsing_settings)
     set_parsing_settings(
         import_path_denylist=["*"], import_path_allowlist=[PACKAGE, *trusted], instantiate_subclass_spec_in_any=False
@@ -60,12 +60,12 @@ def imports_only_from(trusted: Sequence[str] = ()) -> Iterator[None]:
 
 
 def check_extent(value: object) -> None:
-    """Refuse plain values that are nested more deeply, or hold more of them, than any configuration does.
+    """Refuse plain values that are more in number, or nested more deeply, than any real configuration.
 
-    A few bytes can stand for very much: a list that holds another one twice, which holds another one twice.
+    A few bytes can unfold to very many values: a list that holds another list twice, which again holds one twice.
 
     Raises:
-        ValueError: If it goes deeper than 50 or holds more than 100,000 values.
+        ValueError: If they are nested more than 50 deep, or are more than 100,000.
     """
     left, seen = [(value, 0)], 0
     while left:
@@ -80,7 +80,7 @@ def check_extent(value: object) -> None:
 
 
 class _Checker:
-    """Compare plain values with the types of a signature, to any depth; every sort of type not listed is refused."""
+    """Compare plain values with the types of a signature, to any depth; any kind of type not listed here is refused."""
 
     def __init__(self, packages: Sequence[str]) -> None:
         self.packages = packages
@@ -109,7 +109,11 @@ class _Checker:
             raise ValueError(f"`{where}` is of open type ({_named(hint)}), which a file from outside may not fill")
 
     def _one_of(self, value: Any, members: Sequence[Any], hint: Any, where: str) -> None:
-        _expect(any(self._is(value, member, where) for member in members), value, hint, where)
+        records = [member for member in members if dataclasses.is_dataclass(member)]
+        if len(records) == 1 and isinstance(value, dict):
+            self.fits(value, records[0], where)  # says which part of it does not fit
+        else:
+            _expect(any(self._is(value, member, where) for member in members), value, hint, where)
 
     def _is(self, value: Any, hint: Any, where: str) -> bool:
         try:
@@ -121,7 +125,7 @@ class _Checker:
     def _scalar(self, value: Any, hint: Any, where: str) -> None:
         expected = {float: (float, int), None: (type(None),)}.get(hint, (hint,))
         _expect(type(value) in expected and (type(value) is not int or abs(value) < 1 << 63), value, hint, where)
-        # A parser may take text for YAML, in which a line that refers to itself unfolds to more than memory holds.
+        # A parser may read text as YAML; an anchor in it that refers to itself would fill the memory.
         if type(value) is str and re.search(r"&\w", value) and re.search(r"\*\w", value):
             raise ValueError(f"`{where}` holds anchors of YAML; expected plain text")
         if type(value) is str and reaches_out(value):
@@ -181,7 +185,7 @@ class _Checker:
 
 
 def _signature(found: type) -> dict[str, Any]:
-    """Return name -> type of the arguments of a class; what it takes without a name, it does not type either."""
+    """Return name -> type of the named arguments of a class."""
     try:
         hints = get_type_hints(found if dataclasses.is_dataclass(found) else found.__init__)  # type: ignore[misc]
     except NameError as error:

@@ -7,17 +7,23 @@ from torch import Tensor
 
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.compression_level import pretrained_key
-from cvqa_models.branches.inputs import Normalise, in_chunks
+from cvqa_models.branches.inputs import Normalise, in_turns
+from cvqa_models.branches.views import chosen_view, fixed_size
 from cvqa_models.nn.s3d import S3D
-from cvqa_models.video.frames import Chunks, Sampling
-from cvqa_models.video.pixels import Fit
+from cvqa_models.video.frame_rules import Chunks
+from cvqa_models.video.pixel_rules import Fit
 from cvqa_models.video.view import View
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
 
-# What UVQ's file holds beyond the features: the level, and the projection of its training objective.
+# Layers that UVQ's file holds in addition to the features: the level, and the projection of its training objective.
 LEVEL_AND_PROJECTION = {
     f"{layer}.{kind}" for layer in ("conv3d_0c.conv", "nonlinear1", "nonlinear2") for kind in ("weight", "bias")
 }
+
+
+def default_view(num_clips: int = 8) -> View:
+    """Return UVQ's view: seconds of 5 frames each, fitted into 1280 x 720, with black borders if the shape differs."""
+    return View(Chunks(num_clips, 5, fps=5), Fit(720, 1280, "bicubic"))
 
 
 class Compression(Branch):
@@ -29,11 +35,9 @@ class Compression(Branch):
 
     Args:
         weights: File or name of weights, such as `uvq_compressionnet`; null for an untrained network.
-        num_chunks: Seconds per video, spread evenly.
-        height: Height in pixels into which frames are fitted, padded at the sides where the aspect ratio differs.
-        width: Width in pixels, likewise.
+        view: Clips of 5 frames, in a fixed size that `grid` divides; null for `default_view`.
+        num_clips: Seconds per video if no `view` is given; null for 8.
         grid: Rows and columns of patches.
-        sampling: `official` takes the first `num_chunks` seconds instead.
         net_width: Multiplier of every width inside the network.
         features: Channels of the feature map.
         frozen: Whether the weights are fixed.
@@ -43,35 +47,35 @@ class Compression(Branch):
         self,
         weights: str | None = None,
         *,
-        num_chunks: int = 8,
-        height: int = 720,
-        width: int = 1280,
+        view: View | None = None,
+        num_clips: int | None = None,
         grid: tuple[int, int] = (4, 4),
-        sampling: Sampling = "even",
         net_width: float = 1.0,
         features: int = 100,
         frozen: bool = False,
     ) -> None:
+        view = chosen_view(view, num_clips, default_view)
+        height, width = fixed_size(view)
         rows, columns = -(-height // grid[0] // 32) - 2, -(-width // grid[1] // 32) - 6
         if height % grid[0] or width % grid[1] or rows < 1 or columns < 1:
             raise ValueError(
                 f"{width} x {height} pixels do not split into {grid[1]} x {grid[0]} patches of at least 193 x 65; "
-                "change `width`, `height` or `grid`"
+                "change `pixels` of `view`, or `grid`"
             )
-        view = View(Chunks(num_chunks, 5, fps=5, sampling=sampling), Fit(height, width, "bicubic"))
         variant = "x".join(map(str, grid))
         super().__init__(view, rows * columns * features, frozen=frozen, variant=variant)
         self.grid = grid
         self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         self.net = S3D(width=net_width, features=features)
-        self.from_scratch = weights is None
+        weights = self.sources.take("net", weights, trained=not frozen)
+        self.from_scratch = self.sources["net"].random
         if weights is not None:
             load_exact(self.net, weights, rename=pretrained_key, unused=LEVEL_AND_PROJECTION)
 
     def train(self, mode: bool = True) -> Compression:
-        """Set training mode as any branch, but from scratch with the statistics of the batch.
+        """Set training mode as in any branch; but without weights, normalise by the statistics of the batch.
 
-        Without weights there are no running statistics yet, and a signal fades in so deep a network.
+        Without weights there are no running statistics yet, and the signal would vanish in so deep a network.
         """
         super().train(mode)
         if self.from_scratch:
@@ -80,7 +84,7 @@ class Compression(Branch):
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return one token per second, shape (B, N, D), from `x` of shape (B, N, 3, 5, H, W)."""
-        return in_chunks(self._described, x, None if self.training else 1)
+        return in_turns(self._described, x, None if self.training else 1)
 
     def _described(self, seconds: Tensor) -> Tensor:
         rows, columns = self.grid

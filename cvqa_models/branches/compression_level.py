@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.branches.inputs import in_chunks
+from cvqa_models.branches.inputs import in_turns
+from cvqa_models.branches.views import chosen_view
 from cvqa_models.nn.compression_level import CompressionLevelNet
-from cvqa_models.video.frames import UniformClips
-from cvqa_models.video.patches import NativePatches
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.patches import Fragments, NativePatches
 from cvqa_models.video.view import View
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
+
+
+def default_view(num_clips: int = 8, *, random: bool = False) -> View:
+    """Return our view: pairs of frames, spread over the video, and a grid of 3 x 4 native patches of each frame."""
+    return View(UniformClips(num_clips, 2, random=random), NativePatches((3, 4), 112, random))
 
 
 class CompressionLevel(Branch):
@@ -22,17 +30,16 @@ class CompressionLevel(Branch):
         weights: File or name of trained weights, such as `compression_level`, which ships with the project; null for
             an untrained network.
         width: Channels of the network's first stage; `dim` is six times that. The shipped network has 32.
-        clips: Pairs of frames, spread evenly over the video.
-        grid: Rows and columns of patches per frame.
-        patch: Side of a patch in pixels.
-        window: Side of the part of each patch that training sees, at another place in each step and turned over by
-            chance, the same for all videos of a batch, so that encodes still show the same (with `videos_per_pass`,
-            for those of a pass); null for all of it as it is. Damage knows no place and no side, and decoded patches
-            last for many steps.
+        view: Pairs of frames, cut into patches; null for `default_view`, which is random in training if not `frozen`.
+        num_clips: Pairs of frames per video if no `view` is given; null for 8.
+        window: Side of the part of each patch that training uses. In each step it is at another place, and randomly
+            turned or mirrored; alike for videos with the same random views (`shared_views`), so that encodes still show
+            the same content. Null uses the whole patch as it is. A window is useful because damage looks the same at
+            any place and in any orientation, and decoded patches are used for many steps (`kept_draws`).
         frozen: Whether the weights are fixed.
 
     Raises:
-        ValueError: If `window` is below 1 or larger than `patch`.
+        ValueError: If `view` gives no patches, or `window` is below 1 or larger than a patch.
     """
 
     def __init__(
@@ -40,42 +47,45 @@ class CompressionLevel(Branch):
         weights: str | None = None,
         *,
         width: int = 32,
-        clips: int = 8,
-        grid: tuple[int, int] = (3, 4),
-        patch: int = 112,
+        view: View | None = None,
+        num_clips: int | None = None,
         window: int | None = None,
         frozen: bool = False,
     ) -> None:
+        view = chosen_view(view, num_clips, partial(default_view, random=not frozen))
+        if not isinstance(view.pixels, Fragments):
+            raise ValueError(
+                f"`view` shows frames in one piece (`{view.pixels.key}`), but this network sees patches; take "
+                "`NativePatches` for its `pixels`."
+            )
+        patch = view.pixels.patch
         if window is not None and not 1 <= window <= patch:
-            raise ValueError(f"`window` is {window}; expected 1 to {patch}, the size of `patch`, or null.")
-        random = not frozen
-        view = View(UniformClips(clips, 2, 1, random=random), NativePatches(grid, patch, random=random))
+            raise ValueError(f"`window` is {window}; expected 1 to {patch}, the size of a patch of the view, or null.")
         super().__init__(view, 6 * width, frozen=frozen)
         self.patch, self.window = patch, window
         self.net = CompressionLevelNet(width)
+        weights = self.sources.take("net", weights, trained=not frozen)
         if weights is not None:
             load_exact(self.net, weights, rename=pretrained_key)
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return one token per clip, shape (B, N, D), from `x` of shape (B, N, C, 2, H, W)."""
-        return in_chunks(self._described, x, None if self.training else 1)
-
-    def _described(self, clips: Tensor) -> Tensor:
-        patches = rearrange(clips, "m c t (i p) (j q) -> m (i j) c t p q", p=self.patch, q=self.patch)
-        if self.training and self.window is not None:
-            patches = _some_window(patches, self.window)
-        described: Tensor = self.net(patches)
-        return described
+        patches = rearrange(x, "b n c t (i p) (j q) -> b n (i j) c t p q", p=self.patch, q=self.patch)
+        generators = self.generators()
+        if generators is not None and self.window is not None:
+            drawn = zip(patches, generators, strict=True)
+            patches = torch.stack([_some_window(video, self.window, generator) for video, generator in drawn])
+        return in_turns(self.net, patches, None if self.training else 1)
 
 
-def _some_window(patches: Tensor, side: int) -> Tensor:
-    """Return the same random square of all patches (..., H, W), in one of its eight orientations, (..., side, side)."""
-    top, left = torch.randint(patches.shape[-1] - side + 1, (2,)).tolist()
-    mirror, turns = int(torch.randint(2, ())), int(torch.randint(4, ()))
+def _some_window(patches: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Return the same random square of all patches (..., H, W), in one of eight orientations, (..., side, side)."""
+    top, left = torch.randint(patches.shape[-1] - side + 1, (2,), generator=generator).tolist()
+    mirror, turns = (int(torch.randint(number, (), generator=generator)) for number in (2, 4))
     square = patches[..., top : top + side, left : left + side]
     return torch.rot90(square.flip(-1) if mirror else square, turns, (-2, -1))
 
 
 def pretrained_key(key: str) -> str | None:
-    """Return the network's own name of a key in a pre-trained model, whose branch is `level`; None for its head."""
+    """Return the network's name of a key in a pre-trained model with the branch `level`; None for a key of its head."""
     return None if key.startswith("head.") else key.removeprefix("branches.level.net.")

@@ -1,4 +1,4 @@
-"""How a frame agrees with 495 sentences on scene, distortion and quality (LIQE)."""
+"""How well a frame fits each of 495 sentences about scene, distortion and quality (LIQE)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.branches.inputs import Normalise, in_chunks
+from cvqa_models.branches.inputs import Normalise, in_turns
+from cvqa_models.branches.views import chosen_view, whole_key_frame_view
 from cvqa_models.nn.clip_tower import ClipTower
-from cvqa_models.video.frames import KeyFrames, Sampling
-from cvqa_models.video.pixels import Native
 from cvqa_models.video.view import View
-from cvqa_models.weights import load_exact, read, resolve
+from cvqa_models.weights.exact import load_exact
+from cvqa_models.weights.files import resolve
+from cvqa_models.weights.reading import read
 
 QUALITIES = ("bad", "poor", "fair", "good", "perfect")
 SCENES = ("animal", "cityscape", "human", "indoor", "landscape", "night", "plant", "still_life", "others")
@@ -25,13 +26,13 @@ DISTORTIONS = (
     "jpeg2000 compression", "jpeg compression", "noise", "blur", "color", "contrast", "overexposure", "underexposure",
     "spatial", "quantization", "other",
 )  # fmt: skip
-# The wording that the published weights were trained with, "a animal" included; the distortion changes fastest.
+# The published weights were trained with this wording, even with "a animal"; the distortion changes fastest.
 PROMPTS = tuple(
     f"a photo of a {scene} with {distortion} artifacts, which is of {quality} quality"
     for quality, scene, distortion in product(QUALITIES, SCENES, DISTORTIONS)
 )
 
-TEXT_MODEL = "ViT-B-32-quickgelu"  # the plain name means another activation
+TEXT_MODEL = "ViT-B-32-quickgelu"  # the name without "quickgelu" has another activation
 
 STEP = 32
 WINDOWS = 15  # per frame
@@ -40,18 +41,18 @@ WINDOWS = 15  # per frame
 class Liqe(Branch):
     """Tokens of key frames: the mean logit of each of 495 sentences over 15 windows of the frame.
 
-    Zhang et al., "Blind Image Quality Assessment via Vision-Language Correspondence", CVPR 2023, as RQ-VQA reads it:
-    native size, no softmax. The embeddings of the sentences are computed once, and the text tower is dropped.
+    Zhang et al., "Blind Image Quality Assessment via Vision-Language Correspondence", CVPR 2023, as RQ-VQA uses it:
+    native size, no softmax. The embeddings of the sentences are computed once; then the text tower is removed.
 
     Args:
         weights: File of the published LIQE.pt, both towers of a CLIP ViT-B/32; null for an untrained image tower and
             random unit vectors in place of the sentences.
-        num_frames: Key frames per video.
+        view: Single frames; null for whole key frames.
+        num_clips: Key frames per video if no `view` is given; null for 8.
         window: Side of a window in pixels.
         width: Width of a token inside the image tower.
         depth: Transformer blocks of the image tower.
         heads: Attention heads of the image tower.
-        sampling: `official` takes the first `num_frames` seconds; `even` spreads the key frames over the video.
         frozen: Whether the weights are fixed.
     """
 
@@ -61,25 +62,26 @@ class Liqe(Branch):
         self,
         weights: str | None = None,
         *,
-        num_frames: int = 8,
+        view: View | None = None,
+        num_clips: int | None = None,
         window: int = 224,
         width: int = 768,
         depth: int = 12,
         heads: int = 12,
-        sampling: Sampling = "even",
         frozen: bool = True,
     ) -> None:
-        super().__init__(View(KeyFrames(num_frames, sampling=sampling), Native()), len(PROMPTS), frozen=frozen)
+        super().__init__(chosen_view(view, num_clips, whole_key_frame_view), len(PROMPTS), frozen=frozen)
         self.window = window
         self.net = ClipTower(width=width, depth=depth, heads=heads, patch=32, dim=512, side=window)
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
         self.normalise = Normalise(open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
         self.register_buffer("sentences", F.normalize(torch.randn(len(PROMPTS), 512), dim=-1))
+        weights = self.sources.take("net", weights, trained=not frozen)
         if weights is not None:
             self.fill(read(resolve(weights)))
 
     def fill(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of a CLIP with both towers, in OpenAI's key names, and embed the sentences with them."""
+        """Load the weights of a CLIP with both towers, with OpenAI's key names, and embed the sentences with them."""
         load_exact(self.net, state, prefix="visual.")
         text = {key: tensor for key, tensor in state.items() if not key.startswith("visual.")}
         with torch.no_grad():
@@ -93,7 +95,7 @@ class Liqe(Branch):
             ValueError: If a frame is smaller than a window.
         """
         places = window_places(x.shape[4], x.shape[5], self.window)
-        return in_chunks(partial(self._logits, places), x, 1)
+        return in_turns(partial(self._logits, places), x, 1)
 
     def _logits(self, places: list[tuple[int, int]], frames: Tensor) -> Tensor:
         windows = torch.stack([frames[..., y : y + self.window, x : x + self.window] for y, x in places], dim=1)
@@ -107,7 +109,7 @@ class Liqe(Branch):
 def window_places(height: int, width: int, window: int = 224) -> list[tuple[int, int]]:
     """Return top and left of the 15 windows that LIQE takes from a frame: every (n // 15)th of n, in reading order.
 
-    With fewer than 15 windows the first is taken 15 times, as published.
+    If there are fewer than 15 windows, the first is taken 15 times, as in the published code.
 
     Raises:
         ValueError: If the frame is smaller than a window.
@@ -128,7 +130,7 @@ def embed_prompts(text: Mapping[str, Tensor]) -> Tensor:
     del tower.visual
     load_exact(tower, text)
     tokens = open_clip.get_tokenizer(TEXT_MODEL)(list(PROMPTS))
-    # Attention only looks back, so what follows the longest sentence is left out: a third of the time remains.
+    # Attention only looks back, so positions after the longest sentence are left out; this takes a third of the time.
     longest = int(tokens.argmax(dim=1).max()) + 1
     tower.positional_embedding = nn.Parameter(tower.positional_embedding[:longest])
     tower.attn_mask = tower.attn_mask[:longest, :longest]

@@ -12,16 +12,18 @@ from torch import Tensor, nn
 
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.qalign import IMAGES_PER_PASS, LEVELS, Dtype
-from cvqa_models.nn.levels import level_tokens
-from cvqa_models.nn.llava import IMAGE, LlavaSizes, from_original_layout, read_pretrained, untrained_llava
-from cvqa_models.nn.lora import Lora, adapt, trained_in_float32
-from cvqa_models.nn.square import pad_to_square
-from cvqa_models.video.frames import KeyFrames, Sampling
-from cvqa_models.video.pixels import Native
+from cvqa_models.branches.views import chosen_view, whole_key_frame_view
+from cvqa_models.nn.lmm.levels import level_tokens
+from cvqa_models.nn.lmm.llava import IMAGE, LlavaSizes, from_original_layout, read_pretrained, untrained_llava
+from cvqa_models.nn.lmm.lora import Lora, adapt, trained_in_float32
+from cvqa_models.nn.lmm.qwen import QwenSizes, untrained_qwen
+from cvqa_models.nn.lmm.square import pad_to_square
 from cvqa_models.video.view import View
-from cvqa_models.weights import load_exact, read, resolve
+from cvqa_models.weights.exact import load_exact
+from cvqa_models.weights.files import resolve
+from cvqa_models.weights.reading import read
 
-# The conversation that LLaVA-1.5 was tuned on, with Q-Align's question and stem.
+# The form of conversation on which LLaVA-1.5 was tuned, with Q-Align's question and start of the answer.
 PROMPT = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
     f"and polite answers to the human's questions. USER: {IMAGE}\nHow would you rate the quality of this image? "
@@ -29,33 +31,37 @@ PROMPT = (
 )
 TEXT_STACKS = ("language_model", "text_model")
 VISION_TOWERS = ("vision_tower", "vision_model", "visual")
-# Anchored at the text stack: a plain "q_proj" would adapt the vision tower as well.
+# Only in the text stack: a plain "q_proj" would adapt the vision tower too.
 LORA_TARGETS = rf"({'|'.join(TEXT_STACKS)})\..*\.(q|k|v|o|gate|up|down)_proj"
 
 
 class LmmLevels(Branch):
     """Level logits of a vision-language model, float32, one row per key frame: L numbers whose softmax are levels.
 
-    Any `AutoModelForImageTextToText` serves: LLaVA, LLaVA-OneVision, Qwen-VL, InternVL, SmolVLM. The output layer is
-    left out but for the rows of the level words, which are multiplied in float32.
+    Any `AutoModelForImageTextToText` works: LLaVA, LLaVA-OneVision, Qwen-VL, InternVL, SmolVLM. Of the output layer
+    only the rows of the level words are used; they are multiplied in float32.
 
     Args:
-        base: Folder of a model in transformers' layout, or a folder's name under `checkpoints/`; null for an
-            untrained LLaVA. It is not called `weights`, since a checkpoint of ours holds adapters and trained parts
-            alone and still needs it.
-        tuned: Folder with the same LLaVA, tuned further, in its authors' layout (Q-Instruct's); replaces `base`'s
-            tensors.
-        untrained: Sizes of the untrained network, in the words of transformers' `LlavaConfig`; LLaVA-1.5-7B's by
-            default.
+        base: Folder of a model in transformers' layout, or a folder's name under `checkpoints/`; null for an untrained
+            LLaVA. It is not called `weights`, because our checkpoints hold only adapters and trained parts, and still
+            need the base.
+        tuned: Folder with the same LLaVA, tuned further, in its authors' layout (Q-Instruct's); its tensors replace
+            those of `base`.
+        untrained: Sizes of the untrained network, with the names of transformers' `LlavaConfig` (default: those of
+            LLaVA-1.5-7B); or with the names of `Qwen3_5Config`, if `model_type` of the text stack says so (default with
+            a `question`: those of Qwen3.5-9B).
         words: Level words, best first.
-        prompt: What the model reads, up to the level word, with its own token for an image in it.
-        square: Whether frames are padded to squares, as LLaVA-1.5 wants it; models of dynamic resolution (Qwen-VL,
-            InternVL) want the frame as it is.
-        count: Key frames, one a second.
-        sampling: `official` takes the first `count` seconds; `even` spreads the key frames over the video.
+        prompt: Text that the model reads, up to the level word, with the model's image token in it; with a `question`,
+            only the start of the answer.
+        question: Question about the picture, asked in the form that the model's folder prescribes (its chat template);
+            null if `prompt` holds the whole conversation.
+        square: Whether frames are padded to squares, as LLaVA-1.5 needs; models of dynamic resolution (Qwen-VL,
+            InternVL) take the frame as it is.
+        view: Single frames; null for whole key frames.
+        num_clips: Key frames per video if no `view` is given; null for 8.
         lora: Adapters on the text stack, with the projector trained in full; null trains the whole network.
-        frozen: Whether nothing trains; `lora` has no effect then.
-        dtype: Type of frozen weights and of arithmetic; what trains is stored in float32.
+        frozen: Whether no part is trained; `lora` then has no effect.
+        dtype: Type of frozen weights and of arithmetic; trained weights are stored in float32.
     """
 
     level_rows: Tensor
@@ -65,20 +71,29 @@ class LmmLevels(Branch):
         base: str | None = None,
         *,
         tuned: str | None = None,
-        untrained: LlavaSizes | None = None,
+        untrained: LlavaSizes | QwenSizes | None = None,
         words: Sequence[str] = LEVELS,
         prompt: str = PROMPT,
+        question: str | None = None,
         square: bool = True,
-        count: int = 8,
-        sampling: Sampling = "even",
+        view: View | None = None,
+        num_clips: int | None = None,
         lora: Lora | None = Lora(),  # noqa: B008 - frozen
         frozen: bool = False,
         dtype: Dtype = "bfloat16",
     ) -> None:
         variant = "square" if square else ""
-        super().__init__(View(KeyFrames(count, sampling), Native()), len(words), frozen=frozen, variant=variant)
+        view = chosen_view(view, num_clips, whole_key_frame_view)
+        super().__init__(view, len(words), frozen=frozen, variant=variant)
         self.dtype = getattr(torch, dtype)
-        network, self.processor = self._build(base, tuned, untrained, [prompt, *words])
+        base = self.sources.take("base", base, trained=False)
+        if tuned is not None:
+            tuned = self.sources.take("tuned", tuned, trained=False)
+        network, self.processor = self._build(
+            base, tuned, untrained, [question or "", prompt, *words], question is not None
+        )
+        if question is not None:
+            prompt = asked(self.processor, question) + prompt
         text, ids = level_tokens(self._encode, prompt, words)
         self.prompt = checked_prompt(text, self.processor.image_token)
         self.square = square
@@ -90,10 +105,18 @@ class LmmLevels(Branch):
             self._prepare_training(lora)
 
     def _build(
-        self, base: str | None, tuned: str | None, untrained: LlavaSizes | None, texts: Sequence[str]
+        self,
+        base: str | None,
+        tuned: str | None,
+        untrained: LlavaSizes | QwenSizes | None,
+        texts: Sequence[str],
+        asks: bool,
     ) -> tuple[nn.Module, Any]:
         if base is None:
-            network, processor = untrained_llava(untrained or {}, texts)
+            sizes: Any = untrained or {}
+            # With a question and no sizes the network is Qwen's; LLaVA-1.5 has its conversation in the prompt.
+            qwen = sizes.get("text_config", {}).get("model_type") == "qwen3_5_text" if sizes else asks
+            network, processor = (untrained_qwen if qwen else untrained_llava)(sizes, texts)
             return network.to(self.dtype), processor
         if untrained is not None:
             raise ValueError(
@@ -118,14 +141,15 @@ class LmmLevels(Branch):
                 if name not in TEXT_STACKS + VISION_TOWERS:
                     part.requires_grad_(True)
         trained_in_float32(self.network)
-        # Activations of all layers fit beside no 7B weights. transformers 5 renamed the switch on its way.
+        # The activations of all layers do not fit into memory together with 7B weights. transformers 5 renamed this
+        # switch.
         switches = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
         enable = next(getattr(self.network, name) for name in switches if hasattr(self.network, name))
         enable({"use_reentrant": False})
 
     @property
     def sharded(self) -> Iterator[nn.Module]:
-        """Yield the modules whose weights FSDP2 gathers one at a time, inner ones first."""
+        """Yield the modules whose weights FSDP2 gathers one module at a time, inner modules first."""
         for name in TEXT_STACKS:
             stack = getattr(self.network, name, None)
             yield from getattr(stack, "layers", ())
@@ -139,15 +163,32 @@ class LmmLevels(Branch):
 
     def _logits(self, frames: Tensor) -> Tensor:
         images = list(pad_to_square(frames) if self.square else frames)
-        # Frames of one size give prompts of one length, so that there is no padding and the last position is real.
+        # Frames of the same size give prompts of the same length: there is no padding, and the last position is a real
+        # token.
         inputs = self.processor(images=images, text=[self.prompt] * len(images), return_tensors="pt")
         inputs = inputs.to(frames.device)
-        # The network's own precision, whatever the trainer's: trained parts are float32 beside a bfloat16 base.
+        # The network's own precision, not the trainer's: trained parts are float32, and the base is bfloat16.
         with torch.autocast(frames.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             last = self.network(**inputs, use_cache=False).last_hidden_state[:, -1].float()
         with torch.autocast(frames.device.type, enabled=False):
             logits: Tensor = last @ self.level_rows.T
         return logits
+
+
+def asked(processor: Any, question: str) -> str:
+    """Return a conversation with a picture and `question`, up to the answer.
+
+    Raises:
+        ValueError: If the model's folder has no chat template.
+    """
+    if not getattr(processor, "chat_template", None):
+        raise ValueError(
+            "`question` is given, but this model's folder has no chat template; put the whole conversation into "
+            "`prompt`."
+        )
+    turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+    conversation: str = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+    return conversation
 
 
 def checked_prompt(prompt: str, image: str) -> str:
@@ -165,5 +206,5 @@ def checked_prompt(prompt: str, image: str) -> str:
 
 
 def _folder(name: str) -> Path:
-    """Return the folder of a model, in `checkpoints/` or anywhere."""
+    """Return the folder of a model, in `checkpoints/` or elsewhere."""
     return resolve(f"{name}/config.json").parent

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from cvqa_models.branches.inputs import Geometry
 from cvqa_models.branches.timm import Sizes, Timm, classifier_keys, pretrained_record
-from cvqa_models.video.frames import Sampling
-from cvqa_models.weights import load_exact, read, resolve
+from cvqa_models.video.view import View
+from cvqa_models.weights.exact import load_exact
+from cvqa_models.weights.files import resolve
+from cvqa_models.weights.reading import read
 
 
 class Swin(Timm):
@@ -18,10 +19,8 @@ class Swin(Timm):
     Args:
         name: Any Swin of timm.
         weights: File, or name such as `swin_base_384_in22k`; null for an untrained network.
-        num_frames: Key frames per video.
-        size: Side of the pictures in pixels; null for the network's own.
-        geometry: How a frame becomes a square, see `key_frame_view`.
-        sampling: Which key frames of a long video, see `KeyFrames`.
+        view: Key frames of a fixed size, for which the network is then built; null for their centres in its own size.
+        num_clips: Key frames per video if no `view` is given; null for 8.
         args: Further numbers for timm's constructor, such as `embed_dim`, `depths` and `num_heads` of a tiny network.
         frozen: Whether the weights are fixed.
     """
@@ -31,16 +30,13 @@ class Swin(Timm):
         name: str = "swin_base_patch4_window12_384.ms_in22k",
         weights: str | None = None,
         *,
-        num_frames: int = 8,
-        size: int | None = None,
-        geometry: Geometry = "crop",
-        sampling: Sampling = "even",
+        view: View | None = None,
+        num_clips: int | None = None,
         args: Sizes | None = None,
         frozen: bool = False,
     ) -> None:
-        super().__init__(
-            name, None, num_frames=num_frames, size=size, geometry=geometry, sampling=sampling, args=args, frozen=frozen
-        )
+        super().__init__(name, None, view=view, num_clips=num_clips, args=args, frozen=frozen)
+        weights = self.sources.take("net", weights, trained=not frozen)
         if weights is not None:
             tensors = read(resolve(weights))
             rename = from_timm_0_6 if any(key.startswith("layers.0.downsample.") for key in tensors) else None
@@ -50,7 +46,7 @@ class Swin(Timm):
 def from_timm_0_6(key: str) -> str | None:
     """Return timm 1.x's name of a Swin key of timm 0.6, or None for a table that 1.x computes itself.
 
-    A merge of patches was the end of a stage and is now the start of the next.
+    A merge of patches used to be the end of a stage, and is now the start of the next stage.
     """
     if key.endswith(("attn_mask", "relative_position_index")):
         return None

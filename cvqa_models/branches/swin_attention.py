@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from cvqa_models.branches.inputs import Geometry
 from cvqa_models.branches.swin import Swin, from_timm_0_6
 from cvqa_models.branches.timm import Sizes
+from cvqa_models.branches.views import fixed_size
 from cvqa_models.nn.attention_stack import AttentionStack
-from cvqa_models.video.frames import Sampling
-from cvqa_models.weights import load_exact, read, resolve
+from cvqa_models.video.view import View
+from cvqa_models.weights.exact import load_exact
+from cvqa_models.weights.files import resolve
+from cvqa_models.weights.reading import read
+from cvqa_models.weights.sources import to_read
 
 _BACKBONE = "feature_extraction.feature_extraction."
 _STACK = "bot4."
 
 
 class SwinAttention(Swin):
-    """Tokens of key frames: a Swin transformer's last map through three attention blocks, then its mean (RQ-VQA).
+    """Tokens of key frames: the mean of a Swin transformer's last map after three attention blocks (RQ-VQA).
 
     Args:
         name: Any Swin of timm.
         weights: File or name for the Swin alone, see `Swin`, or an RQ-VQA checkpoint for both; null for an untrained
             network.
-        num_frames: Key frames per video.
-        size: Side of the pictures in pixels; null for the network's own.
-        geometry: How a frame becomes a square, see `key_frame_view`; in training the authors take `random_crop`.
-        sampling: Which key frames of a long video, see `KeyFrames`.
+        view: Key frames of a fixed size, for which the network is then built (the authors train on random squares of
+            the frame); null for their centres in its own size.
+        num_clips: Key frames per video if no `view` is given; null for 8.
         args: Further numbers for timm's constructor, such as `embed_dim`, `depths` and `num_heads` of a tiny network.
         head_dim: Width of each of the four heads of the attention blocks.
         frozen: Whether the weights are fixed.
@@ -36,30 +38,21 @@ class SwinAttention(Swin):
         name: str = "swin_base_patch4_window12_384.ms_in22k",
         weights: str | None = None,
         *,
-        num_frames: int = 8,
-        size: int | None = None,
-        geometry: Geometry = "crop",
-        sampling: Sampling = "even",
+        view: View | None = None,
+        num_clips: int | None = None,
         args: Sizes | None = None,
         head_dim: int = 128,
         frozen: bool = False,
     ) -> None:
+        given, weights = weights, to_read(weights, trained=not frozen)
         tensors = {} if weights is None else read(resolve(weights))
-        # Training on several GPUs left its prefix on the published names.
-        tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
         whole = any(key.startswith(_STACK) for key in tensors)
-        super().__init__(
-            name,
-            None if whole else weights,
-            num_frames=num_frames,
-            size=size,
-            geometry=geometry,
-            sampling=sampling,
-            args=args,
-            frozen=frozen,
-        )
-        side = self.view.pixels.output_size(1, 1)[0] // self.net.feature_info[-1]["reduction"]
-        self.attention = AttentionStack(self.dim, (side, side), head_dim=head_dim)
+        super().__init__(name, None if whole else weights, view=view, num_clips=num_clips, args=args, frozen=frozen)
+        assert self.view is not None  # a network of frames has one
+        height, width = (side // self.net.feature_info[-1]["reduction"] for side in fixed_size(self.view))
+        self.attention = AttentionStack(self.dim, (height, width), head_dim=head_dim)
+        self.sources.take("net", given, trained=not frozen)
+        self.sources.take("attention", given if whole else None, trained=not frozen)
         if whole:
             old = f"{_BACKBONE}layers.0.downsample.norm.weight" in tensors
             load_exact(self.net, tensors, prefix=_BACKBONE, rename=from_timm_0_6 if old else None)

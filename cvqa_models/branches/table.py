@@ -1,4 +1,4 @@
-"""Measured values as a branch: the columns of a metric table, served from the feature store."""
+"""Measured values as a branch: the columns of a metric table, read from the feature store."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from pathlib import Path
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.csv_table import read_csv
+from cvqa_models.tables import read_csv
 from cvqa_models.types import Demand
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Resize
-from cvqa_models.video.view import View
 
 
 class Table(Branch):
     """One token per video: the values of some columns of a table, as `cvqa extract --from-table` stored them.
 
-    The values cannot be computed from frames, so the view is the smallest there is and is never used.
+    It decodes nothing: its input is these values from the store, which cannot be computed from frames.
 
     Args:
         path: The metric table; its content names the features in the store.
@@ -28,25 +25,18 @@ class Table(Branch):
 
     def __init__(self, path: str, *, columns: list[str]) -> None:
         self.columns = choose_columns(path, columns)
-        super().__init__(View(KeyFrames(count=1), Resize(8, 8)), len(self.columns), frozen=True)
+        super().__init__(None, len(self.columns), frozen=True)
         content = Path(path).read_bytes() + "\n".join(self.columns).encode()
         self._key = f"Table-{hashlib.sha256(content).hexdigest()[:12]}"
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Refuse: values of a table are measured elsewhere.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(
-            f"The features '{self._key}' are columns of a table and cannot be computed from frames; run `cvqa extract "
-            "--from-table TABLE --columns ...` into the store of this run."
-        )
+        """Return the measured values `x`, shape (B, 1, D), as they are."""
+        return x
 
     @property
     def demand(self) -> Demand:
         """Return the key of the table's features."""
-        return Demand(self.view, self._key)
+        return Demand(None, self._key)
 
 
 def choose_columns(path: str | Path, patterns: list[str]) -> list[str]:
@@ -54,7 +44,7 @@ def choose_columns(path: str | Path, patterns: list[str]) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the table is malformed, or a pattern matches nothing.
+        ValueError: If the table is malformed, or a pattern matches no column.
     """
     header = list(read_csv(path).columns)
     unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in header)]

@@ -1,4 +1,4 @@
-"""What frames show and how they are distorted, by UVQ 1.5's two networks."""
+"""Content and distortion of frames, by UVQ 1.5's two networks."""
 
 from __future__ import annotations
 
@@ -7,34 +7,36 @@ from abc import abstractmethod
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.branches.inputs import Normalise, in_chunks
+from cvqa_models.branches.inputs import Normalise, in_turns
+from cvqa_models.branches.views import chosen_view
 from cvqa_models.nn.uvq import CHANNELS, SIDE, UvqTrunk, content_map, distortion_map
-from cvqa_models.video.dense import OfficialSeconds
-from cvqa_models.video.frames import KeyFrames, Sampling
-from cvqa_models.video.pixels import Resize
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Resize
 from cvqa_models.video.view import View
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
+
+
+def default_view(num_clips: int = 8) -> View:
+    """Return the view of both branches: key frames, resized to 1920 x 1080 as in UVQ."""
+    return View(KeyFrames(num_clips), Resize(1080, 1920, "bicubic"))
 
 
 class _UvqMaps(Branch):
-    """A pooled map of key frames, 128 channels x 4 x 4, as one token each; the two networks differ in `_maps` alone."""
+    """Key frames as tokens: a token is a pooled map, 128 channels x 4 x 4. The two networks differ only in `_maps`."""
 
     def __init__(
         self,
         weights: str | None = None,
         *,
-        num_frames: int = 8,
-        height: int = 1080,
-        width: int = 1920,
-        sampling: Sampling = "even",
+        view: View | None = None,
+        num_clips: int | None = None,
         shrink: int = 1,
         frozen: bool = True,
     ) -> None:
-        frames = OfficialSeconds(num_frames) if sampling == "official" else KeyFrames(num_frames)
-        view = View(frames, Resize(height, width, "bicubic"))
-        super().__init__(view, CHANNELS * SIDE * SIDE, frozen=frozen)
+        super().__init__(chosen_view(view, num_clips, default_view), CHANNELS * SIDE * SIDE, frozen=frozen)
         self.normalise = Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         self.net = UvqTrunk(shrink=shrink)
+        weights = self.sources.take("net", weights, trained=not frozen)
         if weights is not None:
             load_exact(self.net, weights)
 
@@ -44,21 +46,20 @@ class _UvqMaps(Branch):
 
     def tokens(self, x: Tensor) -> Tensor:
         """Return one token per frame, shape (B, N, 2048), from `x` of shape (B, N, 3, 1, H, W)."""
-        return in_chunks(lambda frames: self._maps(self.normalise(frames).squeeze(2)).flatten(1), x, 1)
+        return in_turns(lambda frames: self._maps(self.normalise(frames).squeeze(2)).flatten(1), x, 1)
 
 
 class UvqContent(_UvqMaps):
     """Tokens of key frames: UVQ 1.5's content map, pooled to 128 channels x 4 x 4, flattened.
 
-    google/uvq, folder `uvq1p5_pytorch`. The frame is resized to 1920 x 1080 whatever its shape, as there, and then to
-    256 x 256 without a low-pass filter.
+    google/uvq, folder `uvq1p5_pytorch`. As there, the frame is resized to 1920 x 1080, whatever its aspect ratio, and
+    then to 256 x 256 without a low-pass filter.
 
     Args:
         weights: File or name of `content_net.pth`; null for an untrained network.
-        num_frames: Key frames per video.
-        height: Lines to which frames are resized.
-        width: Columns, likewise.
-        sampling: `official` takes the frames that UVQ's program gets from ffmpeg, as many as there are seconds.
+        view: Single frames; null for `default_view`. `OfficialSeconds` takes the frames that UVQ's program gets from
+            ffmpeg.
+        num_clips: Key frames per video if no `view` is given; null for 8.
         shrink: Divides the network's widths, for a tiny one.
         frozen: Whether the weights are fixed.
     """
@@ -72,10 +73,8 @@ class UvqDistortion(_UvqMaps):
 
     Args:
         weights: File or name of `distortion_net.pth`; null for an untrained network.
-        num_frames: Key frames per video.
-        height: Lines to which frames are resized; divides by 3.
-        width: Columns, likewise.
-        sampling: As for `UvqContent`.
+        view: As for `UvqContent`.
+        num_clips: As for `UvqContent`.
         shrink: Divides the network's widths, for a tiny one.
         frozen: Whether the weights are fixed.
     """

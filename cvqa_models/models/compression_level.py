@@ -5,39 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.compression_level import CompressionLevel
-from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.module import QualityModule, Recipe
-from cvqa_models.nn.heads import FCHead, Norm
+from cvqa_models.losses.grouped import Loss
+from cvqa_models.models.shipped_level import SHIPPED, LevelScores
+from cvqa_models.nn.heads import FcHead, Norm
+from cvqa_models.training.module import QualityModule, Recipe
 from cvqa_models.types import Batch
-from cvqa_models.weights import load_exact
-
-SHIPPED = "compression_level"
-MEASURES = "compression damage on VMAF's scale from 0 to 100 (100 is clean), not human opinion"
+from cvqa_models.weights.exact import load_exact
 
 
-class CompressionLevelModel(QualityModule):
+class CompressionLevelModel(LevelScores, QualityModule):
     """Score each clip between 0 and 100, and average over time (ours).
 
-    It is trained on encodes made by `cvqa build levels`: labels are VMAF, so it says nothing about what people like in
-    a picture. Trained branches of quality systems start from its weights.
+    It is trained on encodes made by `cvqa build levels`. Their labels are VMAF, so it says nothing about what people
+    like in a picture. Trained branches of quality systems start from its weights.
 
     Args:
-        level: What sees the video.
-        loss: Group-wise loss; `mse` calibrates the scores to the labels' own scale.
+        level: Branch that sees the video.
+        loss: The loss; null is the usual `GroupLoss`, whose `mse` brings scores to the scale of the labels.
         recipe: How the model is optimised.
         hidden: Width of the head's hidden layer; null for a purely linear head, as the shipped one is.
-        norm: `layer`, or `standard` to standardise features over training videos, when the branch is fixed.
+        norm: `layer`, or `standard` to standardise features over training videos, which needs a frozen branch.
         weights: File or name of weights for the head; null to train it from scratch.
     """
 
     def __init__(
         self,
         level: Branch,
-        loss: GroupLoss,
+        loss: Loss | None = None,
         *,
         recipe: Recipe = Recipe(),  # noqa: B008 - frozen
         hidden: int | None = 64,
@@ -46,24 +43,16 @@ class CompressionLevelModel(QualityModule):
     ) -> None:
         super().__init__({"level": level}, loss, recipe)
         self.standardise = norm == "standard" and weights is None
-        self.head = FCHead([level.dim], hidden, dropout=0.0, norm=norm)
+        self.head = FcHead([level.dim], hidden, dropout=0.0, norm=norm)
+        weights = self.sources.take("head", weights, trained=True)
         if weights is not None:
             load_exact(self.head, weights, prefix="head.")
 
-    def levels(self, tokens: Tensor) -> Tensor:
-        """Return one level per clip, float32 in (0, 100), shape (B, N), from tokens of shape (B, N, D)."""
-        levels: Tensor = 100 * self.head([tokens.float().flatten(0, 1)]).sigmoid()
-        return levels.view(tokens.shape[:2])
-
-    def score(self, features: dict[str, Tensor]) -> Tensor:
-        """Return the mean level of each video, float32, shape (B,), from tokens (B, N, D)."""
-        return self.levels(features["level"]).mean(1)
-
     @torch.no_grad()
     def fit_inputs(self, batches: Iterable[Batch]) -> None:
-        """Set the statistics of standardised inputs from the training videos; levels start at their mean label.
+        """Set the statistics of standardised inputs from the training videos, and let levels start at their mean label.
 
-        A head that came from a file keeps its own.
+        A head that came from a file keeps its own statistics.
         """
         if not self.standardise:
             return
@@ -76,15 +65,15 @@ class CompressionLevelModel(QualityModule):
 
 
 def shipped_model(weights: str = SHIPPED) -> CompressionLevelModel:
-    """Return the trained model that lies in `checkpoints/`, in eval mode.
+    """Return the trained model in `checkpoints/` as a module that can be saved, in eval mode.
 
-    It looks at more of a video than a model does in training: patches all over the picture, all over the time.
+    To score only, take `shipped_level`, which is the same without Lightning.
 
     Args:
         weights: File or name of other weights for it, as `cvqa export` writes them.
 
     Raises:
-        FileNotFoundError: If the file is not there, saying where it is to be found.
+        FileNotFoundError: If the file is not there; the message says where to get it.
     """
     branch = CompressionLevel(weights, frozen=True)
-    return CompressionLevelModel(branch, GroupLoss(), hidden=None, norm="standard", weights=weights).eval()
+    return CompressionLevelModel(branch, hidden=None, norm="standard", weights=weights).eval()

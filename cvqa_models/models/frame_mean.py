@@ -1,4 +1,4 @@
-"""A measure of single frames as a system: nothing to train, the score of a video is the mean over its frames."""
+"""A measure of single frames as a system. Nothing is trained; the score of a video is the mean over its frames."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.module import QualityModule, Recipe
+from cvqa_models.training.module import QualityModule
 
 
 class FrameMean(QualityModule):
@@ -18,7 +17,7 @@ class FrameMean(QualityModule):
     """
 
     def __init__(self, measure: Branch) -> None:
-        super().__init__({"measure": measure}, GroupLoss(), Recipe())
+        super().__init__({"measure": measure})
 
     def score(self, features: dict[str, Tensor]) -> Tensor:
         """Return one score per video, float32, shape (B,), from tokens (B, N, 1)."""

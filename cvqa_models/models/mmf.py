@@ -11,8 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.module import QualityModule, Recipe
+from cvqa_models.training.module import QualityModule
 
 ARRAYS = ("mean", "scale", "support", "used", "dual", "intercept", "gamma")
 
@@ -20,9 +19,9 @@ ARRAYS = ("mean", "scale", "support", "used", "dual", "intercept", "gamma")
 class Mmf(QualityModule):
     """A bag of support vector regressors on the mean measures of key frames.
 
-    Its report names the ten measures, the bag, and Optuna for the settings; how key frames become one vector is ours:
-    the mean. `cvqa fit-mmf` fits it with scikit-learn and keeps it as plain arrays in a checkpoint like any other, so
-    that reading one runs no code and scoring needs no scikit-learn.
+    MMF's report names the ten measures, the bag, and Optuna for the settings. It does not say how key frames become one
+    vector; we take the mean. `cvqa fit-mmf` fits the bag with scikit-learn and stores it as plain arrays in a usual
+    checkpoint, so that loading it runs no code, and scoring does not need scikit-learn.
 
     Args:
         measures: Measures of key frames: `Piq`, or `Table` for measures that are columns of a table.
@@ -37,12 +36,12 @@ class Mmf(QualityModule):
     gamma: Tensor
 
     def __init__(self, measures: Branch) -> None:
-        super().__init__({"measures": measures}, GroupLoss(), Recipe())
+        super().__init__({"measures": measures})
         for name in ARRAYS:
             self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
 
     def take(self, fitted: Any) -> None:
-        """Take over what scikit-learn fitted.
+        """Copy the numbers that scikit-learn fitted.
 
         Args:
             fitted: Pipeline of a StandardScaler and a BaggingRegressor of SVRs with the radial kernel.
@@ -59,7 +58,7 @@ class Mmf(QualityModule):
             "scale": scaler.scale_,
             "support": np.concatenate(support),
             "used": np.concatenate(used),
-            # The bag is the mean of its machines.
+            # The score of a bag is the mean of its regressors.
             "dual": np.concatenate([one.dual_coef_[0] for one in machines]) / len(machines),
             "intercept": np.mean([one.intercept_[0] for one in machines]),
             "gamma": bag.estimator.gamma,
@@ -71,7 +70,7 @@ class Mmf(QualityModule):
         """Return one score per video on the scale of the labels, float32, shape (B,), from tokens (B, N, D).
 
         Raises:
-            ValueError: If the bag is not fitted, or on measures of another number.
+            ValueError: If the bag is not fitted, or was fitted on another number of measures.
         """
         x = features["measures"].double().mean(dim=1)
         if not len(self.support):
@@ -91,7 +90,7 @@ class Mmf(QualityModule):
         raise ValueError("MMF is not trained by gradients; fit it with `cvqa fit-mmf`.")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make room for as many support vectors as the checkpoint has."""
+        """Give the buffers as many support vectors as the checkpoint has."""
         super().on_load_checkpoint(checkpoint)
         stored: Mapping[str, Tensor] = checkpoint["state_dict"]
         for name in ARRAYS:

@@ -1,19 +1,19 @@
-"""MS-SSIM, the challenge's full-reference baseline: frame by frame, the mean over the video."""
+"""MS-SSIM, the challenge's full-reference baseline: computed per frame, with the mean over the video."""
 
 from __future__ import annotations
 
 from cvqa_models.branches.ms_ssim import MsSsimFrames
 from cvqa_models.models.frame_mean import FrameMean
-from cvqa_models.video.frames import Sampling
+from cvqa_models.video.view import View
 
 
 class MsSsim(FrameMean):
-    """Mean MS-SSIM of the luma of frames against the source's.
+    """Mean MS-SSIM of the luma of frames against that of the source.
 
     Args:
-        num_frames: Frames per video, spread evenly.
-        sampling: `official` takes every frame of the video, so that only videos of equal length share a batch.
+        view: As for `MsSsimFrames`.
+        num_clips: As for `MsSsimFrames`.
     """
 
-    def __init__(self, *, num_frames: int = 32, sampling: Sampling = "even") -> None:
-        super().__init__(MsSsimFrames(num_frames=num_frames, sampling=sampling))
+    def __init__(self, *, view: View | None = None, num_clips: int | None = None) -> None:
+        super().__init__(MsSsimFrames(view=view, num_clips=num_clips))

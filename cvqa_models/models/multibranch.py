@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.module import QualityModule, Recipe, check_names
-from cvqa_models.nn.heads import FCHead, Norm, Pooling, TemporalPool
+from cvqa_models.losses.grouped import Loss
+from cvqa_models.nn.heads import FcHead, Norm, Pooling, TemporalPool
+from cvqa_models.training.module import QualityModule, Recipe, check_names
 from cvqa_models.types import Batch
 
 
@@ -19,19 +19,19 @@ class MultiBranch(QualityModule):
 
     Args:
         branches: Name -> branch.
-        loss: Group-wise loss.
+        loss: The loss; null is the usual `GroupLoss`.
         recipe: How the model is optimised.
         drop: Names of branches to leave out, for ablations.
         hidden: Width of the head's hidden layer; null for a purely linear head.
         dropout: Dropout of the head, in [0, 1).
         pooling: How the tokens of a branch become one vector.
-        norm: What brings branches to one scale: `layer`, or `standard` for measured values such as a metric table's.
+        norm: How branches are brought to one scale: `layer`, or `standard` for measured values, such as a metric table.
     """
 
     def __init__(
         self,
         branches: dict[str, Branch],
-        loss: GroupLoss,
+        loss: Loss | None = None,
         *,
         recipe: Recipe = Recipe(),  # noqa: B008 - frozen
         drop: list[str] | None = None,
@@ -48,7 +48,7 @@ class MultiBranch(QualityModule):
         pools = {name: TemporalPool(branch.dim, pooling) for name, branch in kept.items()}
         self.norm = norm
         self.pools = nn.ModuleDict(pools)
-        self.head = FCHead([pool.dim for pool in pools.values()], hidden, dropout, norm)
+        self.head = FcHead([pool.dim for pool in pools.values()], hidden, dropout, norm)
 
     def score(self, features: dict[str, Tensor]) -> Tensor:
         """Return one score per video, shape (B,), from tokens (B, N, D) of every branch."""

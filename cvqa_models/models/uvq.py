@@ -5,33 +5,33 @@ from __future__ import annotations
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.module import QualityModule, Recipe
+from cvqa_models.losses.grouped import Loss
 from cvqa_models.nn.uvq import CHANNELS, SIDE, UvqAggregation
-from cvqa_models.weights import load_exact
+from cvqa_models.training.module import QualityModule, Recipe
+from cvqa_models.weights.exact import load_exact
 
 
 class Uvq(QualityModule):
     """Score every key frame from 1 to 5; the score of a video is the mean.
 
-    google/uvq, folder `uvq1p5_pytorch`. Its authors give no training recipe; here the group-wise loss rules.
+    google/uvq, folder `uvq1p5_pytorch`. The authors give no training recipe; here the loss is group-wise.
 
     Args:
-        content: Pooled maps of frames; the authors' are `UvqContent`.
-        distortion: Pooled maps of the same frames; the authors' are `UvqDistortion`.
-        loss: Group-wise loss.
+        content: Pooled maps of frames; the authors use `UvqContent`.
+        distortion: Pooled maps of the same frames; the authors use `UvqDistortion`.
+        loss: The loss; null is the usual `GroupLoss`.
         recipe: How the model is optimised.
         weights: File or name of `aggregation_net.pth`; null for an untrained aggregation.
 
     Raises:
-        ValueError: If a branch has another width than the aggregation takes.
+        ValueError: If the width of a branch does not fit the aggregation.
     """
 
     def __init__(
         self,
         content: Branch,
         distortion: Branch,
-        loss: GroupLoss,
+        loss: Loss | None = None,
         *,
         recipe: Recipe = Recipe(),  # noqa: B008 - frozen
         weights: str | None = None,
@@ -41,6 +41,7 @@ class Uvq(QualityModule):
                 raise ValueError(f"`{name}` is {branch.dim} wide; expected {CHANNELS * SIDE**2}, a pooled map of UVQ.")
         super().__init__({"content": content, "distortion": distortion}, loss, recipe)
         self.aggregation = UvqAggregation()
+        weights = self.sources.take("head", weights, trained=True)
         if weights is not None:
             load_exact(self.aggregation, weights)
 
@@ -51,7 +52,6 @@ class Uvq(QualityModule):
     def maps(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return `quality`, the score of each frame, float32, (B, N)."""
         content, distortion = (
-            features[name].float().unflatten(2, (CHANNELS, SIDE, SIDE)).flatten(0, 1)
-            for name in ("content", "distortion")
+            features[name].unflatten(2, (CHANNELS, SIDE, SIDE)).flatten(0, 1) for name in ("content", "distortion")
         )
         return {"quality": self.aggregation(content, distortion).view(features["content"].shape[:2])}

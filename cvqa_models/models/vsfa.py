@@ -1,36 +1,35 @@
-"""VSFA, the challenge's baseline: what frames show, over time, as a viewer remembers it."""
+"""VSFA, the challenge's baseline: content of frames over time, pooled as a viewer remembers quality."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.module import QualityModule, Recipe
+from cvqa_models.losses.grouped import Loss
 from cvqa_models.nn.gru_pool import GruPool, subjective_pooling
-from cvqa_models.weights import load_exact
+from cvqa_models.training.module import QualityModule, Recipe
+from cvqa_models.weights.exact import load_exact
 
 PREFIXES = {"ann.fc0": "reduce", "rnn": "gru", "q": "quality"}
 
 
 def head_key(key: str) -> str | None:
-    """Return our name of a key of the published `VSFA.pt`; None for its layer `ann.fc`, which no score passes."""
+    """Return our name of a key of the published `VSFA.pt`; None for its layer `ann.fc`, which no score uses."""
     prefix, name = key.rsplit(".", 1)
     return None if prefix == "ann.fc" else f"{PREFIXES.get(prefix, prefix)}.{name}"
 
 
-class VSFA(QualityModule):
+class Vsfa(QualityModule):
     """Linear 4096 -> 128, GRU 32, quality of each frame, subjective pooling, mean.
 
     Li, Jiang and Jiang, "Quality assessment of in-the-wild videos", 2019. The authors trained with the absolute error
-    to MOS over the largest MOS; here the group-wise loss rules.
+    to MOS divided by the largest MOS; here the loss is group-wise.
 
     Args:
-        content: Frame features in the order of time; the authors' are `ResNet50Stats`.
-        loss: Group-wise loss.
+        content: Frame features in the order of time; the authors use `ResNet50Stats`.
+        loss: The loss; null is the usual `GroupLoss`.
         recipe: How the model is optimised.
         weights: File or name of the published head (`vsfa`), whose scores are MOS of KoNViD-1k over its maximum; null
             for an untrained head.
@@ -43,7 +42,7 @@ class VSFA(QualityModule):
     def __init__(
         self,
         content: Branch,
-        loss: GroupLoss,
+        loss: Loss | None = None,
         *,
         recipe: Recipe = Recipe(weight_decay=0.0),  # noqa: B008 - frozen
         weights: str | None = None,
@@ -52,6 +51,7 @@ class VSFA(QualityModule):
     ) -> None:
         super().__init__({"content": content}, loss, recipe)
         self.head = GruPool(content.dim, reduced_dim, hidden_dim)
+        weights = self.sources.take("head", weights, trained=True)
         if weights is not None:
             load_exact(self.head, weights, rename=head_key)
 
@@ -60,8 +60,5 @@ class VSFA(QualityModule):
         return self.maps(features)["quality"].mean(dim=1)
 
     def maps(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return `quality`, that of each frame as a viewer remembers it, float32, (B, N); the score is its mean."""
-        tokens = features["content"]
-        # Scores of a group lie close together; half precision would merge them.
-        with torch.autocast(tokens.device.type, enabled=False):
-            return {"quality": subjective_pooling(self.head(tokens.float()))}
+        """Return `quality` of each frame as a viewer remembers it, float32, (B, N); the score is its mean."""
+        return {"quality": subjective_pooling(self.head(features["content"]))}

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from cvqa_models.branches.compression import LEVEL_AND_PROJECTION, Compression
+from cvqa_models.video.frame_rules import Chunks
+from cvqa_models.video.pixel_rules import Fit
+from cvqa_models.video.view import View
 from tests.parity.fill import clip, fill_
 from tests.parity.summary import assert_close, reference
 
@@ -18,7 +21,7 @@ ATOL = 1e-4 * OUTPUTS["features_1600_hwc"]["std"]  # the tolerance that the file
 
 def published_branch() -> Compression:
     """Return the published network with the file's rule for weights, for pixels already in [-1, 1]."""
-    branch = Compression(num_chunks=1).eval()
+    branch = Compression(num_clips=1).eval()
     fill_(branch.net)
     with torch.no_grad():
         for tensor in branch.net.state_dict().values():
@@ -63,7 +66,9 @@ def test_token_of_a_second_is_the_mean_over_its_patches() -> None:
 
 
 def test_a_feature_vector_runs_by_row_column_and_channel() -> None:
-    branch = Compression(num_chunks=1, height=180, width=320, grid=(1, 1), net_width=0.05, features=3).eval()
+    branch = Compression(
+        view=View(Chunks(1, 5, fps=5), Fit(180, 320, "bicubic")), grid=(1, 1), net_width=0.05, features=3
+    ).eval()
     x = torch.randint(0, 256, (1, 1, 3, 5, 180, 320), dtype=torch.uint8)
     with torch.no_grad():
         maps = branch.net(x[0] / 127.5 - 1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cvqa_models.nn.convnext3d import ConvNeXt3D
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
 from tests.parity.fill import clip
 from tests.parity.summary import assert_summary, official_weights, reference
 

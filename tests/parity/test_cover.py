@@ -21,10 +21,11 @@ from cvqa_models.losses.published import dover_plcc_loss, dover_rank_loss
 from cvqa_models.models.cover import Cover
 from cvqa_models.nn.swin3d import Swin3D
 from cvqa_models.types import Batch
-from cvqa_models.video.frames import official_segments
-from cvqa_models.video.pixels import Fragments, Frame
+from cvqa_models.video.frame_rules import official_segments
+from cvqa_models.video.patches import OfficialFragments
+from cvqa_models.video.pixel_rules import Frame
 from cvqa_models.video.scaling import Scaler
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
 from tests.parity.fill import clip
 from tests.parity.summary import SHARED, assert_close, assert_summary, official_weights, reference
 
@@ -164,7 +165,7 @@ def test_loss_is_the_sum_over_branches(tiny_semantics: Cover) -> None:
 
 def official_fragments(frames: np.ndarray) -> Frame:
     """Return the technical view, (T, 224, 224, 3), of frames (T, H, W, 3)."""
-    rule = Fragments(sampling="official")
+    rule = OfficialFragments()
     places = rule.draw(*frames.shape[1:3], 1, None)[0]
     return np.stack([rule.cut(frame, places) for frame in frames])
 

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from cvqa_models.branches.clip_frames import ClipFrames
-from cvqa_models.branches.convnext3d import ConvNeXt3DMap
-from cvqa_models.branches.swin3d import Swin3DMap
-from cvqa_models.video.frames import Timeline, UniformClips, official_segments
-from cvqa_models.video.pixels import Fragments
+from cvqa_models.video.frame_rules import FrameTimes, OfficialUniformClips, official_segments
+from cvqa_models.video.patches import OfficialFragments
 from cvqa_models.video.spliced import Spliced
 from tests.parity.fill import clip
 from tests.parity.summary import reference
@@ -24,8 +21,8 @@ SINGLE = [case for case in RECORDED["temporal"] if SETTING in case]
 JOINT = [case for case in RECORDED["temporal"] if SETTING not in case]
 
 
-def timeline(frames: int) -> Timeline:
-    return Timeline(frames, 25.0, tuple(index / 25 for index in range(frames)))
+def frame_times(frames: int) -> FrameTimes:
+    return FrameTimes(frames, 25.0, tuple(index / 25 for index in range(frames)))
 
 
 @pytest.mark.parametrize("case", SINGLE, ids=lambda case: f"{case['name']} {case['num_frames']}")
@@ -47,31 +44,34 @@ def test_three_branches_draw_from_one_stream(case) -> None:
 
 @pytest.mark.parametrize("frames", [1, 10, 19, 45, 59, 240, 300])
 def test_our_rule_is_theirs_with_a_seed_per_length(frames: int) -> None:
-    rule = Spliced(UniformClips(20, 2, 2, sampling="official", seed=3))
+    rule = Spliced(OfficialUniformClips(20, 2, 2, seed=3))
     theirs = official_segments(frames, 20, 2, 2, np.random.RandomState(frames + 3).randint)
-    assert rule.indices(timeline(frames)).tolist() == [theirs.reshape(-1).tolist()]
+    assert rule.indices(frame_times(frames)).tolist() == [theirs.reshape(-1).tolist()]
 
 
-def test_the_branches_of_cover_draw_apart_and_their_keys_tell() -> None:
-    branches = [
-        ClipFrames(width=8, depth=1, heads=1, dim=4, sampling="official"),
-        Swin3DMap(depths=(1,), heads=(1,), width=4, sampling="official", frozen=True),
-        ConvNeXt3DMap(depths=(1,), dims=(4,), sampling="official", frozen=True),
+def test_the_views_of_cover_draw_apart_and_their_keys_tell() -> None:
+    rules = [
+        OfficialUniformClips(20, 1, 2),
+        Spliced(OfficialUniformClips(20, 2, 2, seed=1)),
+        Spliced(OfficialUniformClips(20, 2, 2, seed=2)),
     ]
-    begins = [branch.view.frames.indices(timeline(243), None).reshape(20, -1)[:, 0] for branch in branches]
+    begins = [rule.indices(frame_times(243), None).reshape(20, -1)[:, 0] for rule in rules]
     places = [begin - 12 * np.arange(20) for begin in begins]  # in segments of 243 // 20 frames
     for one, other in combinations(places, 2):
         assert (one != other).sum() > 10
-    assert len({branch.view.frames.key for branch in branches}) == 3
-    assert "seed" not in UniformClips(20, 2, 2, seed=1).key  # what is not drawn keeps its key
+    assert [rule.key for rule in rules] == [
+        "clip20x1s2-official",
+        "clip20x2s2-official-seed1-spliced",
+        "clip20x2s2-official-seed2-spliced",
+    ]
 
 
 def test_training_draws_anew() -> None:
     rng = np.random.default_rng(0)
-    frames = UniformClips(20, 2, 2, random=True, sampling="official")
-    assert (frames.indices(timeline(243), rng) != frames.indices(timeline(243), rng)).any()
-    assert (frames.indices(timeline(243), None) == frames.indices(timeline(243), None)).all()
-    pixels = Fragments(random=True, sampling="official")
+    frames = OfficialUniformClips(20, 2, 2, random=True)
+    assert (frames.indices(frame_times(243), rng) != frames.indices(frame_times(243), rng)).any()
+    assert (frames.indices(frame_times(243), None) == frames.indices(frame_times(243), None)).all()
+    pixels = OfficialFragments(random=True)
     assert (pixels.draw(540, 960, 1, rng)[0] != pixels.draw(540, 960, 1, rng)[0]).any()
     assert (pixels.draw(540, 960, 1, None)[0] == pixels.draw(540, 960, 1, None)[0]).all()
 
@@ -83,7 +83,7 @@ def test_a_second_draw_differs_where_there_is_room() -> None:
 
 def test_places_of_fragments() -> None:
     """Cells of 77 rows leave room for 45 places; the draw of the rows comes first."""
-    rows = Fragments(sampling="official").draw(7 * 77, 7 * 77, 1, None)[0][0] - 77 * np.arange(7)[:, None]
+    rows = OfficialFragments().draw(7 * 77, 7 * 77, 1, None)[0][0] - 77 * np.arange(7)[:, None]
     assert [rows.flatten().tolist()] == list(RECORDED["randint_example"].values())
 
 
@@ -92,7 +92,7 @@ def test_fragments(case) -> None:
     """Fragments stay in place over `aligned` frames: these are our clips, whose places are one draw."""
     size = [int(number) for number in case["input"].split("[")[1].split("]")[0].split(",")]
     frames = (clip(size, 7) * 256).to(torch.uint8)
-    rule = Fragments(sampling="official")
+    rule = OfficialFragments()
     places = rule.draw(*size[2:], size[1] // case["aligned"], None)
     pixels = frames.permute(1, 2, 3, 0).numpy()
     spliced = np.stack([rule.cut(frame, places[index // case["aligned"]]) for index, frame in enumerate(pixels)])

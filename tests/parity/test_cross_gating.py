@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cvqa_models.nn.cross_gating import MapHead, SemanticGate
-from cvqa_models.weights import load_exact
+from cvqa_models.nn.cross_gating import SemanticGate
+from cvqa_models.nn.map_head import MapHead
+from cvqa_models.weights.exact import load_exact
 from tests.parity.fill import clip
 from tests.parity.summary import assert_close, assert_summary, official_weights, reference
 

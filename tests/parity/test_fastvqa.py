@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from cvqa_models.branches.fastvqa import FastVqa
-from cvqa_models.nn.cross_gating import MapHead
+from cvqa_models.nn.map_head import MapHead
 from cvqa_models.nn.swin3d import Swin3D
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
 from tests.parity.fill import clip, fill_
 from tests.parity.summary import assert_summary, official_weights, reference
 

@@ -16,9 +16,9 @@ from cvqa_models.models.tvqa import matching_motion
 from cvqa_models.nn.canny import canny
 from cvqa_models.nn.gru_pool import Hvs5mHead
 from cvqa_models.nn.slowfast import SlowFastNet
-from cvqa_models.video.dense import MotionChunks, MotionSteps
-from cvqa_models.video.frames import Timeline
-from cvqa_models.weights import load_exact
+from cvqa_models.video.dense import MotionChunks, MotionSteps, OfficialMotionChunks, OfficialMotionSteps
+from cvqa_models.video.frame_rules import FrameTimes
+from cvqa_models.weights.exact import load_exact
 from tests.parity.fill import clip, fill_
 from tests.parity.summary import assert_close, assert_summary, official_weights, reference
 
@@ -98,7 +98,7 @@ def test_motion_from_the_fast_pathway_alone() -> None:
     load_exact(branch.net, official_weights(MOTION["state_dict"]), rename=fast_pathway_key)
     assert sum(p.numel() for p in branch.net.parameters()) == 514_152
     frames = (255 * clip((64, 64, 96, 3), seed=11)).round().to(torch.uint8)
-    chunk = frames[torch.from_numpy(MotionChunks(1).indices(timeline(64), None)[0])].permute(3, 0, 1, 2)
+    chunk = frames[torch.from_numpy(MotionChunks(1).indices(frame_times(64), None)[0])].permute(3, 0, 1, 2)
     branch.freeze()
     with torch.no_grad():
         (maps,) = branch.net(branch.normalise(chunk[None]))
@@ -123,8 +123,8 @@ def test_full_size_network_has_the_published_size() -> None:
     assert sum(p.numel() for p in network.parameters()) == 348_147_968
 
 
-def timeline(frames: int) -> Timeline:
-    return Timeline(frames, 30.0, tuple(i / 30 for i in range(frames)))
+def frame_times(frames: int) -> FrameTimes:
+    return FrameTimes(frames, 30.0, tuple(i / 30 for i in range(frames)))
 
 
 @pytest.mark.parametrize("case", range(len(FUSION["cases"])))
@@ -132,15 +132,15 @@ def test_frames_of_each_step(case: int) -> None:
     expected = FUSION["cases"][case]
     total, full = expected["frames"], expected["full_chunks_before_tail"]
     tiled = [64 * c + step for c in range(full) for step in MOTION["fast_index"]]
-    for sampling, tail in (("mended", "tail_intended"), ("official", "tail_official")):
-        frames = MotionSteps(sampling).indices(timeline(total), None)
+    for rule, tail in ((MotionSteps(), "tail_intended"), (OfficialMotionSteps(), "tail_official")):
+        frames = rule.indices(frame_times(total), None)
         assert frames.shape == (expected["steps"], 1)
         assert frames.reshape(-1).tolist() == tiled + expected[tail]
-    chunks = MotionChunks(1, "official").indices(timeline(total), None)
+    chunks = OfficialMotionChunks().indices(frame_times(total), None)
     assert chunks.shape == (full + 1, 32)
     # The motion tokens that match the spatial ones are of the very same frames.
     motion = torch.from_numpy(chunks).reshape(1, -1, 1)
-    mended = MotionSteps("mended").indices(timeline(total), None)
+    mended = MotionSteps().indices(frame_times(total), None)
     np.testing.assert_array_equal(matching_motion(motion, len(mended))[0].numpy(), mended)
 
 

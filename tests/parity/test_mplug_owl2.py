@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from cvqa_models.nn.mplug_owl2 import MplugOwl2, MplugOwl2Config
+from cvqa_models.nn.lmm.mplug_owl2 import MplugOwl2, MplugOwl2Config
 from tests.parity.fill import clip, fill_
 from tests.parity.summary import assert_close
 

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.swin_attention import SwinAttention
 from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.compression_rq_vqa import CompressionRQVQA
+from cvqa_models.models.compression_rq_vqa import CompressionRqVqa
 from cvqa_models.nn.attention_stack import AttentionStack
-from cvqa_models.video.frames import KeyFrames, Sampling, Timeline, UniformClips, official_segments
-from cvqa_models.video.pixels import Fragments, Native
+from cvqa_models.video.frame_rules import FrameTimes, KeyFrames, OfficialUniformClips, official_segments
+from cvqa_models.video.patches import Fragments, OfficialFragments
+from cvqa_models.video.pixel_rules import Native
 from cvqa_models.video.view import View
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
 from tests.parity.fill import clip
 from tests.parity.summary import assert_close, assert_summary, official_weights, reference
 
@@ -65,12 +66,12 @@ def save(recorded, folder: Path, prefix: str) -> str:
     return str(path)
 
 
-def model_of(checkpoint: str, *, compression: bool = False) -> CompressionRQVQA:
+def model_of(checkpoint: str, *, compression: bool = False) -> CompressionRqVqa:
     spatial = SwinAttention(weights=checkpoint)
     spatial.normalise = nn.Identity()
     given = {name: Given(tokens.shape[2]) for name, tokens in features().items()}
     extra = given.pop("compression")
-    return CompressionRQVQA(
+    return CompressionRqVqa(
         spatial,
         *given.values(),
         GroupLoss(),
@@ -131,10 +132,10 @@ def test_with_compression(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", SAMPLING["fastvqa_grid"])
-@pytest.mark.parametrize("sampling", ["even", "official"])
-def test_grid_of_fast_vqa(size: str, sampling: Sampling) -> None:
+@pytest.mark.parametrize("rule", [Fragments(), OfficialFragments()])
+def test_grid_of_fast_vqa(size: str, rule: Fragments) -> None:
     expected = SAMPLING["fastvqa_grid"][size]
-    places = Fragments(sampling=sampling).draw(*map(int, size.split("x")), 4, None)
+    places = rule.draw(*map(int, size.split("x")), 4, None)
     for places_on, axis, name in ((0, 1, "row"), (1, 0, "col")):
         offset = np.stack([np.moveaxis(p[places_on], axis, 0) for p in places]) - expected[f"{name}s"]
         low, high = expected[f"{name}_offset_range"]
@@ -144,8 +145,8 @@ def test_grid_of_fast_vqa(size: str, sampling: Sampling) -> None:
 @pytest.mark.parametrize("frames", SAMPLING["fastvqa_frames"])
 def test_clips_of_fast_vqa(frames: str) -> None:
     expected, total = SAMPLING["fastvqa_frames"][frames], int(frames)
-    timeline = Timeline(total, 25.0, tuple(index / 25 for index in range(total)))
-    indices = UniformClips(4, 32, 2, sampling="official").indices(timeline)
+    frame_times = FrameTimes(total, 25.0, tuple(index / 25 for index in range(total)))
+    indices = OfficialUniformClips(4, 32, 2).indices(frame_times)
     starts = [clip * expected["seg_len"] for clip in range(4)]
     low, high = expected["offset_range"]
     assert all(low <= first - start <= max(low, high - 1) for first, start in zip(indices[:, 0], starts, strict=True))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cvqa_models.nn.samnet import PyramidPooling, SAMNet, StereoscopicAttention
+from cvqa_models.nn.samnet import PyramidPooling, SamNet, StereoscopicAttention
 from tests.parity.fill import clip, fill_
 from tests.parity.summary import assert_summary, reference
 
@@ -17,7 +17,7 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    return fill_(SAMNet()).eval()
+    return fill_(SamNet()).eval()
 
 
 def test_names_shapes_and_size_are_the_published_ones(network: nn.Module) -> None:

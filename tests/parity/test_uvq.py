@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cvqa_models.nn.uvq import UvqAggregation, UvqTrunk, content_map, distortion_map
-from cvqa_models.weights import load_exact
+from cvqa_models.weights.exact import load_exact
 from tests.parity.fill import clip
 from tests.parity.summary import assert_close, assert_summary, official_weights, reference
 

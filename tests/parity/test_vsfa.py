@@ -10,9 +10,12 @@ from torch import Tensor
 
 from cvqa_models.branches.resnet50_stats import ResNet50Stats
 from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.vsfa import VSFA, head_key
+from cvqa_models.models.vsfa import Vsfa, head_key
 from cvqa_models.nn.gru_pool import GruPool, subjective_pooling
-from cvqa_models.weights import load_exact
+from cvqa_models.video.dense import OfficialEveryFrame
+from cvqa_models.video.pixel_rules import Native
+from cvqa_models.video.view import View
+from cvqa_models.weights.exact import load_exact
 from tests.parity.fill import clip
 from tests.parity.summary import SHARED, assert_close, assert_summary, official_weights, reference
 
@@ -44,7 +47,7 @@ def published() -> GruPool:
 
 @pytest.fixture(scope="module")
 def branch() -> ResNet50Stats:
-    branch = ResNet50Stats(None, sampling="official")
+    branch = ResNet50Stats(None, view=View(OfficialEveryFrame(), Native()))
     load_exact(branch.net, official_weights(RESNET["state_dict"]))
     branch.freeze()
     return branch
@@ -103,7 +106,7 @@ def test_published_head_on_videos_of_several_lengths(published: GruPool) -> None
 
 @needs_weights
 def test_model_loads_the_published_head(branch: ResNet50Stats) -> None:
-    model = VSFA(branch, GroupLoss(), weights=str(WEIGHTS))
+    model = Vsfa(branch, GroupLoss(), weights=str(WEIGHTS))
     expected = HEAD["cases_real_weights"][3]
     with torch.no_grad():
         assert_close(model.score({"content": clip((1, 12, 4096), seed=12)})[0], expected["score"])

@@ -18,7 +18,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import cvqa_models.branches
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.compression import Compression
-from cvqa_models.video.frames import KeyFrames
+from cvqa_models.video.frame_rules import KeyFrames, OfficialKeyFrames
+from cvqa_models.video.pixel_rules import Native
+from cvqa_models.video.view import View
 from tests.unit.branches.tiny import TINY
 
 TABLE = "cvqa_models.branches.table.Table"  # holds measured values and computes nothing from frames
@@ -91,6 +93,17 @@ def test_a_video_has_the_same_feature_alone_and_in_a_batch(path: str) -> None:
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("path", TINY_CLASSES)
+def test_the_source_of_all_weights_is_recorded(path: str) -> None:
+    branch = build(path)
+    assert bool(branch.sources) == bool(list(branch.parameters()))
+    assert all(source.random and source.seed == 0 for source in branch.sources.values())
+    assert not branch.lies_in_files or not branch.sources
+    assert set(branch.fixed_keys()) <= set(branch.state_dict())
+    if branch.frozen:
+        assert not [part for part, source in branch.sources.items() if source.trained]
+
+
 @pytest.mark.parametrize("path", TRAINABLE)
 def test_trainable_parameters_get_gradients(path: str) -> None:
     branch = build(path, frozen=False).train()
@@ -146,8 +159,8 @@ def test_other_weights_have_another_cache_key(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["qalign.QAlign", "qalign.QAlignLevels", "lmm_levels.LmmLevels", "liqe.Liqe"])
 def test_native_key_frames_may_be_those_of_the_first_seconds(path: str) -> None:
-    branch = build(f"cvqa_models.branches.{path}", sampling="official")
-    assert branch.view.frames == KeyFrames(2, "official")
+    first = View(OfficialKeyFrames(2), Native())
+    assert build(f"cvqa_models.branches.{path}", view=first, num_clips=None).view == first
     assert build(f"cvqa_models.branches.{path}").view.frames == KeyFrames(2)
 
 

@@ -9,8 +9,12 @@ import torch
 
 from cvqa_models.branches.convnext3d import ConvNeXt3DMap
 from cvqa_models.nn.convnext3d import ConvNeXt3D
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.pixel_rules import Resize
+from cvqa_models.video.spliced import Spliced
+from cvqa_models.video.view import View
 
-TINY = {"num_moments": 3, "size": 32, "depths": (1, 2), "dims": (4, 8)}
+TINY = {"view": View(Spliced(UniformClips(3, 2, 2)), Resize(32, 32)), "depths": (1, 2), "dims": (4, 8)}
 
 
 def test_takes_its_part_of_a_cover_checkpoint(tmp_path: Path) -> None:
@@ -34,3 +38,8 @@ def test_a_key_of_neither_kind_is_named(tmp_path: Path) -> None:
     torch.save({"layer.weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match=r"1 unexpected \(layer.weight\)"):
         ConvNeXt3DMap(str(path), **TINY)
+
+
+def test_a_part_that_no_checkpoint_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="`part` is 'semantic'; expected 'technical' or 'aesthetic'"):
+        ConvNeXt3DMap(depths=(1,), dims=(4,), part="semantic")

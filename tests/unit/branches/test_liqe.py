@@ -10,7 +10,7 @@ from cvqa_models.branches.liqe import Liqe, window_places
 
 def test_logits_are_the_mean_over_windows() -> None:
     torch.manual_seed(0)
-    branch = Liqe(num_frames=1, window=64, width=16, depth=1, heads=2).eval()
+    branch = Liqe(num_clips=1, window=64, width=16, depth=1, heads=2).eval()
     frame = torch.randint(0, 256, (1, 1, 3, 1, 96, 128), dtype=torch.uint8)
     with torch.no_grad():
         whole = branch.tokens(frame)

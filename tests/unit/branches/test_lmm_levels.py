@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from cvqa_models.branches.lmm_levels import LmmLevels, checked_prompt
-from cvqa_models.nn.llava import untrained_llava
-from cvqa_models.nn.lora import Lora
-from cvqa_models.nn.square import pad_to_square
+from cvqa_models.nn.lmm.llava import untrained_llava
+from cvqa_models.nn.lmm.lora import Lora
+from cvqa_models.nn.lmm.square import pad_to_square
 from tests.unit.branches.tiny import LLAVA
 
 PROMPT = "USER: <image>\nRate it. ASSISTANT: It is"
@@ -22,7 +22,7 @@ FRAMES = torch.randint(0, 256, (1, 2, 3, 1, 40, 60), dtype=torch.uint8, generato
 
 def build(seed: int = 0, **changes: Any) -> LmmLevels:
     torch.manual_seed(seed)
-    given: dict[str, Any] = {"untrained": LLAVA, "prompt": PROMPT, "words": WORDS, "count": 2, "dtype": "float32"}
+    given: dict[str, Any] = {"untrained": LLAVA, "prompt": PROMPT, "words": WORDS, "num_clips": 2, "dtype": "float32"}
     return LmmLevels(**(given | changes)).eval()
 
 

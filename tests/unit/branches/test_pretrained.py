@@ -17,8 +17,12 @@ from cvqa_models.branches.inputs import Normalise
 from cvqa_models.branches.slowfast import SlowFast
 from cvqa_models.branches.swin import Swin
 from cvqa_models.branches.timm import Timm
+from cvqa_models.branches.views import key_frame_view
 from cvqa_models.nn.slowfast import SlowFastNet
-from cvqa_models.weights import digest
+from cvqa_models.video.frame_rules import Chunks, KeyFrames
+from cvqa_models.video.pixel_rules import Crop, Fit, PixelRule, Resize
+from cvqa_models.video.view import View
+from cvqa_models.weights.exact import digest
 from tests.unit.branches.tiny import TINY
 
 SLOWFAST = TINY["cvqa_models.branches.slowfast.SlowFast"]
@@ -67,8 +71,8 @@ def test_slowfast_features_differ_by_pathway_and_so_do_their_keys() -> None:
 
 
 def test_slowfast_refuses_a_length_that_the_pathways_cannot_share() -> None:
-    with pytest.raises(ValueError, match="`length` is 30, but SlowFast takes a multiple of 4 frames; take 32"):
-        SlowFast(length=30)
+    with pytest.raises(ValueError, match=r"`view` has 30 frames in a clip .* takes a multiple of 4; choose"):
+        SlowFast(view=View(Chunks(8, 30), Resize(32, 32)))
 
 
 def old_swin_key(key: str) -> str:
@@ -80,7 +84,7 @@ def old_swin_key(key: str) -> str:
 
 
 def test_swin_takes_files_of_timm_1_and_0_6(tmp_path: Path) -> None:
-    source = timm.create_model(SWIN["name"], num_classes=3, img_size=SWIN["size"], **SWIN["args"]).state_dict()
+    source = timm.create_model(SWIN["name"], num_classes=3, img_size=32, **SWIN["args"]).state_dict()
     trunk = {key: tensor for key, tensor in source.items() if not key.startswith("head.")}
     new = Swin(weights=saved(tmp_path, source), **SWIN)
     old = {old_swin_key(key): tensor for key, tensor in trunk.items()}
@@ -118,7 +122,13 @@ def test_compression_takes_the_published_file(tmp_path: Path) -> None:
     assert digest(branch) == digest(source)
 
 
-@pytest.mark.parametrize("changes", [{"height": 191}, {"width": 449}, {"grid": (4, 2)}, {"grid": (2, 4)}])
+def fitted(height: int, width: int) -> View:
+    return View(Chunks(2, 5, fps=5), Fit(height, width))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"view": fitted(191, 448)}, {"view": fitted(192, 449)}, {"grid": (4, 2)}, {"grid": (2, 4)}]
+)
 def test_compression_refuses_patches_that_do_not_fit(changes: dict) -> None:
     with pytest.raises(ValueError, match=r"pixels do not split into \d x \d patches of at least 193 x 65; change"):
         Compression(**(COMPRESSION | changes))
@@ -126,7 +136,7 @@ def test_compression_refuses_patches_that_do_not_fit(changes: dict) -> None:
 
 def test_timm_takes_a_file_with_its_classifier(tmp_path: Path) -> None:
     source = timm.create_model("test_convnext", num_classes=5)
-    branch = Timm("test_convnext", saved(tmp_path, source.state_dict()), size=32)
+    branch = Timm("test_convnext", saved(tmp_path, source.state_dict()), view=key_frame_view(size=32))
     assert all(torch.equal(tensor, source.state_dict()[key]) for key, tensor in branch.net.state_dict().items())
     assert branch.dim == source.num_features
 
@@ -138,10 +148,10 @@ def test_timm_knows_size_and_colours_of_its_networks() -> None:
     assert branch.normalise.mean.flatten().tolist() == pytest.approx(record.mean)
 
 
-@pytest.mark.parametrize("geometry", ["crop", "random_crop", "resize"])
-def test_random_crops_are_never_cached(geometry: str) -> None:
-    branch = Timm("test_vit", size=32, geometry=geometry, frozen=True)
-    assert branch.view.random == (geometry == "random_crop") == (branch.demand.cache_key is None)
+@pytest.mark.parametrize("pixels", [Crop(32, short=32), Crop(32, short=32, random=True), Resize(32, 32)])
+def test_random_crops_are_never_cached(pixels: PixelRule) -> None:
+    branch = Timm("test_vit", view=View(KeyFrames(8), pixels), frozen=True)
+    assert branch.view.random == pixels.random == (branch.demand.cache_key is None)
     assert branch.view.pixels.output_size(90, 160) == (32, 32)
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from cvqa_models.branches import qalign
 from cvqa_models.branches.qalign import QAlign, QAlignLevels, read_one_align, split_prompt
-from cvqa_models.nn.levels import word_tokenizer
-from cvqa_models.nn.mplug_owl2 import MplugOwl2, MplugOwl2Config
-from cvqa_models.nn.square import MEAN, STD, square
+from cvqa_models.nn.lmm.levels import word_tokenizer
+from cvqa_models.nn.lmm.mplug_owl2 import MplugOwl2, MplugOwl2Config
+from cvqa_models.nn.lmm.square import MEAN, STD, square
 from tests.unit.branches.tiny import MPLUG_OWL2
 
 PROMPT = "rate <|image|> it is"
@@ -30,7 +30,7 @@ def hidden(network: MplugOwl2, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def test_features_are_means_over_halves_and_positions() -> None:
-    branch = QAlign(config=MPLUG_OWL2, count=2, prompt=PROMPT, dtype="float32")
+    branch = QAlign(config=MPLUG_OWL2, num_clips=2, prompt=PROMPT, dtype="float32")
     frame = FRAMES[0, 1, :, 0][None]
     upper, lower = (hidden(branch.asker.network, square(half, 28).float()) for half in frame.split(20, dim=2))
     expected = (upper.mean(dim=1) + lower.mean(dim=1)) / 2
@@ -41,28 +41,46 @@ def test_features_are_means_over_halves_and_positions() -> None:
 def test_level_logits_are_the_output_layer_on_the_last_state() -> None:
     torch.manual_seed(0)
     levels = QAlignLevels(
-        config=MPLUG_OWL2, count=2, prompt=PROMPT, words=["good", "poor"], frozen=True, dtype="float32"
+        config=MPLUG_OWL2, num_clips=2, prompt=PROMPT, words=["good", "poor"], frozen=True, dtype="float32"
     )
     network = levels.asker.network
     last = hidden(network, square(FRAMES[0, :, :, 0], 28).float())[:, -1]
     torch.testing.assert_close(levels.tokens(FRAMES)[0], network.lm_head(last)[:, [5, 6]])
     torch.manual_seed(0)
-    features = QAlign(config=MPLUG_OWL2, count=2, prompt=PROMPT, halves=False, pool="last", dtype="float32")
+    features = QAlign(config=MPLUG_OWL2, num_clips=2, prompt=PROMPT, halves=False, pool="last", dtype="float32")
     torch.testing.assert_close(features.tokens(FRAMES)[0], last)
 
 
 @torch.no_grad()
 def test_local_crops_are_seen() -> None:
     torch.manual_seed(0)
-    branch = QAlignLevels(config=MPLUG_OWL2, count=2, local=(2, 2), frozen=True, dtype="float32")
+    branch = QAlignLevels(config=MPLUG_OWL2, num_clips=2, local=(2, 2), frozen=True, dtype="float32")
     lengths = []
     branch.asker.network.register_forward_pre_hook(lambda _, given: lengths.append(given[1].shape[1]))
     branch.tokens(FRAMES)
     assert lengths == [5]
 
 
+@torch.no_grad()
+def test_local_crops_of_training_follow_the_seeds_of_the_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    branch = QAlignLevels(config=MPLUG_OWL2, num_clips=2, local=(2, 2), lora=None, dtype="float32").train()
+    monkeypatch.setattr("cvqa_models.branches.qalign.IMAGES_PER_PASS", 3)  # a video is cut in two
+    frames = FRAMES[:1].expand(3, *FRAMES.shape[1:])
+    branch.seeds = torch.tensor([4, 5, 4])
+    drawn = branch.tokens(frames)
+    torch.testing.assert_close(drawn[0], drawn[2])
+    assert (drawn[0] - drawn[1]).abs().max() > 1e-6
+    branch.seeds = torch.tensor([5])
+    torch.testing.assert_close(branch.tokens(frames[:1])[0], drawn[1])
+    branch.seeds = None
+    still = branch.tokens(frames)
+    torch.testing.assert_close(branch.eval().tokens(frames), still)
+    assert (still - drawn).abs().max() > 1e-6
+
+
 def test_adapters_and_abstractor_train_in_float32_beside_a_narrow_base() -> None:
-    branch = QAlignLevels(config=MPLUG_OWL2, count=2, dtype="bfloat16")
+    branch = QAlignLevels(config=MPLUG_OWL2, num_clips=2, dtype="bfloat16")
     kinds = {(name.split(".lora_")[0].split("model.")[-1].split(".")[0], p.dtype, p.requires_grad)
              for name, p in branch.named_parameters()}  # fmt: skip
     trained = {name for name, dtype, learns in kinds if learns}
@@ -72,7 +90,7 @@ def test_adapters_and_abstractor_train_in_float32_beside_a_narrow_base() -> None
 
 
 def test_the_whole_network_trains_without_adapters() -> None:
-    branch = QAlignLevels(config=MPLUG_OWL2, count=2, lora=None)
+    branch = QAlignLevels(config=MPLUG_OWL2, num_clips=2, lora=None)
     frozen = [name for name, p in branch.named_parameters() if not p.requires_grad]
     assert frozen == ["asker.network.lm_head.weight"]
 
@@ -103,7 +121,7 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Mpl
 @torch.no_grad()
 def test_a_released_folder_gives_its_network(released: tuple[Path, MplugOwl2]) -> None:
     folder, network = released
-    branch = QAlignLevels(str(folder), count=2, prompt=PROMPT, words=["good", "poor"], frozen=True, dtype="float32")
+    branch = QAlignLevels(str(folder), num_clips=2, prompt=PROMPT, words=["good", "poor"], frozen=True, dtype="float32")
     last = hidden(network, square(FRAMES[0, :, :, 0], 28).float())[:, -1]
     torch.testing.assert_close(branch.tokens(FRAMES)[0], network.lm_head(last)[:, [5, 6]])
 

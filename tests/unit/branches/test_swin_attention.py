@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from cvqa_models.branches.swin_attention import SwinAttention
+from cvqa_models.branches.views import key_frame_view
 
 TINY = {
     "name": "swin_tiny_patch4_window7_224",
-    "size": 32,
+    "view": key_frame_view(size=32),
     "args": {"embed_dim": 8, "depths": [1, 2], "num_heads": [1, 2], "window_size": 4},
     "head_dim": 4,
 }
@@ -23,6 +24,9 @@ def test_weights_of_the_swin_alone_leave_the_attention_new(tmp_path: Path) -> No
     loaded = SwinAttention(weights=str(path), **TINY)
     torch.testing.assert_close(loaded.net.state_dict(), source.net.state_dict())
     assert all(torch.count_nonzero(block.net[8].weight) == 0 for block in loaded.attention.net)
+    assert {part: one.random for part, one in loaded.sources.items()} == {"net": False, "attention": True}
+    frozen = SwinAttention(weights=str(path), frozen=True, **TINY)
+    assert not frozen.lies_in_files  # the attention is in no file
 
 
 def test_a_damaged_checkpoint_names_the_missing_key(tmp_path: Path) -> None:

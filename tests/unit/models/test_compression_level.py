@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from cvqa_models import weights
 from cvqa_models.branches.compression_level import CompressionLevel
-from cvqa_models.data.files import sha256
+from cvqa_models.files import sha256
 from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.compression_level import SHIPPED, CompressionLevelModel, shipped_model
-from tests.unit.models.test_module import make_batch
+from cvqa_models.models.compression_level import CompressionLevelModel, shipped_model
+from cvqa_models.models.shipped_level import SHIPPED, shipped_level
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.patches import NativePatches
+from cvqa_models.video.view import View
+from cvqa_models.weights import files
+from cvqa_models.weights.exact import digest
+from tests.unit.training.test_module import make_batch
 
 CHECKPOINTS = Path(__file__).resolve().parents[3] / "checkpoints"
 
@@ -47,15 +54,18 @@ def test_a_head_from_a_file_keeps_its_statistics() -> None:
         assert torch.equal(model.head.state_dict()[key], tensor)
 
 
-def test_the_shipped_file_is_small_and_its_card_states_its_digest() -> None:
-    file = weights.resolve(SHIPPED)
+def test_the_shipped_file_is_small_and_its_card_states_its_digest_and_its_study_the_recipe() -> None:
+    file = files.resolve(SHIPPED)
     assert file.parent == CHECKPOINTS
     assert file.stat().st_size <= 8 * 2**20
     assert sum(parameter.numel() for parameter in shipped_model().parameters()) <= 2_000_000
     card = (CHECKPOINTS / "compression_level.md").read_text()
     assert sha256(file) in card
-    for word in ("cvqa build levels", "train.py fit", "seconds", "seed", "not human opinion"):
+    for word in ("cvqa build levels", "not human opinion", "docs/studies/compression-level.md"):
         assert word in card
+    study = (CHECKPOINTS.parent / "docs/studies/compression-level.md").read_text()
+    for word in ("cvqa build levels", "train.py fit", "seconds", "seed"):
+        assert word in study
 
 
 def test_the_shipped_model_is_frozen_and_draws_nothing() -> None:
@@ -66,17 +76,37 @@ def test_the_shipped_model_is_frozen_and_draws_nothing() -> None:
 
 def test_a_trained_branch_starts_from_the_shipped_weights() -> None:
     torch.manual_seed(0)
-    branch = CompressionLevel(SHIPPED, clips=2, grid=(1, 2))
+    branch = CompressionLevel(
+        SHIPPED, view=View(UniformClips(2, 2, random=True), NativePatches((1, 2), 112, random=True))
+    )
     for name, parameter in branch.net.named_parameters():
         assert torch.equal(parameter, shipped_model().state_dict()[f"branches.level.net.{name}"])
         assert parameter.requires_grad
 
 
 def test_an_install_without_the_file_says_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(weights, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    monkeypatch.setattr(files, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
     monkeypatch.delenv("CVQA_WEIGHTS", raising=False)
     with pytest.raises(FileNotFoundError, match=r"comes with this project; .* set CVQA_WEIGHTS to that folder"):
         shipped_model()
     monkeypatch.setenv("CVQA_WEIGHTS", str(CHECKPOINTS))
     assert shipped_model()
+
+
+def test_the_shipped_model_is_the_one_that_learnt() -> None:
+    learnt, shipped = shipped_model(), shipped_level()
+    assert list(shipped.state_dict()) == list(learnt.state_dict())
+    assert digest(shipped) == digest(learnt)
+    assert {"head": learnt.sources["head"]} == dict(shipped.sources)
+    tokens = {"level": 3 * torch.rand(2, 8, 192)}
+    assert torch.equal(shipped.score(tokens), learnt.score(tokens))
+
+
+def test_the_shipped_model_needs_nothing_of_training() -> None:
+    heavy = ("pytorch_lightning", "lightning_fabric", "torchmetrics", "torchvision", "transformers", "sympy")
+    code = (
+        "import cvqa_models, sys; cvqa_models.load(device='cpu'); print([n for n in sys.argv[1:] if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -11,14 +11,21 @@ from cvqa_models.branches.convnext3d import ConvNeXt3DMap
 from cvqa_models.branches.swin3d import Swin3DMap
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.cover import Cover
-from cvqa_models.video.frames import Timeline
+from cvqa_models.video.frame_rules import FrameRule, FrameTimes, UniformClips
+from cvqa_models.video.patches import Fragments
+from cvqa_models.video.pixel_rules import Resize
+from cvqa_models.video.spliced import Spliced
+from cvqa_models.video.view import View
 
 
-def build(width: int = 16) -> Cover:
+def build(width: int = 16, runs: FrameRule | None = None) -> Cover:
     torch.manual_seed(0)
-    semantic = ClipFrames(num_frames=3, size=30, width=16, depth=1, heads=2, patch=8, dim=width)
-    technical = Swin3DMap(num_moments=3, grid=(2, 2), patch=16, width=8, depths=(1, 1), heads=(1, 2))
-    aesthetic = ConvNeXt3DMap(num_moments=3, size=32, depths=(1, 1), dims=(8, 16))
+    runs = runs or Spliced(UniformClips(3, 2, 2, random=True))
+    semantic = ClipFrames(
+        view=View(UniformClips(3, 1, 2), Resize(30, 30)), width=16, depth=1, heads=2, patch=8, dim=width
+    )
+    technical = Swin3DMap(view=View(runs, Fragments((2, 2), 16)), width=8, depths=(1, 1), heads=(1, 2))
+    aesthetic = ConvNeXt3DMap(view=View(runs, Resize(32, 32)), depths=(1, 1), dims=(8, 16))
     return Cover(semantic, technical, aesthetic, GroupLoss()).eval()
 
 
@@ -45,8 +52,10 @@ def test_score_is_the_sum_of_the_means_of_the_maps() -> None:
 
 
 def test_moments_of_all_branches_show_the_same_time() -> None:
-    timeline = Timeline(300, 30.0, tuple(index / 30 for index in range(300)))
-    moments = [branch.view.frames.indices(timeline, None).reshape(3, -1) for branch in build().each_branch().values()]
+    frame_times = FrameTimes(300, 30.0, tuple(index / 30 for index in range(300)))
+    moments = [
+        branch.view.frames.indices(frame_times, None).reshape(3, -1) for branch in build().each_branch().values()
+    ]
     for frames in zip(*moments, strict=True):
         assert max(part.max() for part in frames) - min(part.min() for part in frames) <= 3
 
@@ -54,6 +63,12 @@ def test_moments_of_all_branches_show_the_same_time() -> None:
 def test_rejects_branches_of_other_widths() -> None:
     with pytest.raises(ValueError, match=r"widths \{'technical': 16, 'aesthetic': 16, 'semantic': 8\}"):
         build(width=8)
+
+
+def test_rejects_clips_apart_for_maps() -> None:
+    reason = r"`view` has clips apart \(`clip3x2s2`\), but this network sees one; join them with `Spliced`"
+    with pytest.raises(ValueError, match=reason):
+        build(runs=UniformClips(3, 2, 2))
 
 
 @pytest.mark.parametrize("count", [47, 24, 2])

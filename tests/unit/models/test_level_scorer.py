@@ -15,15 +15,17 @@ from torch.utils.data import DataLoader
 
 from cvqa_models.branches.qalign import QAlignLevels
 from cvqa_models.branches.timm import Timm
+from cvqa_models.branches.views import key_frame_view
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.metrics.ensemble import combine, fit_weights
-from cvqa_models.models.checkpoint import load_weights, read_checkpoint
 from cvqa_models.models.hive import Hive, raw_weights
 from cvqa_models.models.iqa_llava import IqaLlava
 from cvqa_models.models.level_scorer import level_loss, padded
-from cvqa_models.models.module import Recipe
-from cvqa_models.nn.lora import Lora
+from cvqa_models.nn.lmm.lora import Lora
+from cvqa_models.training.checkpoint import load_weights, read_checkpoint
+from cvqa_models.training.module import Recipe
 from cvqa_models.types import Batch
+from cvqa_models.weights.sources import WeightSource
 from tests.unit.branches.tiny import MPLUG_OWL2
 
 FAST = Recipe(lr_backbone=3e-3, weight_decay=0.0, warmup=0.0, videos_per_pass=3)
@@ -33,7 +35,9 @@ DIGITS = [str(digit) for digit in range(9, -1, -1)]
 def scorer(seed: int = 0, **changes: Any) -> QAlignLevels:
     torch.manual_seed(seed)
     lora = Lora(2, 4, dropout=0.0)
-    return QAlignLevels(**({"config": MPLUG_OWL2, "count": 2, "lora": lora, "dtype": "float32"} | changes))
+    branch = QAlignLevels(**({"config": MPLUG_OWL2, "num_clips": 2, "lora": lora, "dtype": "float32"} | changes))
+    branch.sources["base"] = WeightSource("one-align")  # as if its numbers were those of a file
+    return branch
 
 
 def make_batch(videos: int = 8, groups: int = 2, seed: int = 0) -> Batch:
@@ -94,7 +98,7 @@ def test_videos_without_weight_teach_nothing() -> None:
 
 
 def test_a_branch_without_levels_is_refused() -> None:
-    branch = Timm(name="test_vit", num_frames=2, size=32)
+    branch = Timm(name="test_vit", view=key_frame_view(2, size=32))
     with pytest.raises(ValueError, match="`lmm` is a Timm, which gives no level logits"):
         IqaLlava(branch, GroupLoss())
 
@@ -138,8 +142,21 @@ def test_checkpoints_hold_what_is_trained_alone(tmp_path: Path) -> None:
 def test_adapters_of_another_base_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     fit(IqaLlava(scorer(), GroupLoss(), recipe=FAST), tmp_path).save_checkpoint(path)
-    with pytest.raises(ValueError, match="adapters of `lmm` for another base"):
+    with pytest.raises(ValueError, match="trained with other frozen weights of branch `lmm`"):
         load_weights(IqaLlava(scorer(seed=1), GroupLoss()), read_checkpoint(path), path)
+
+
+def test_a_base_of_random_numbers_stays_in_the_checkpoint(tmp_path: Path) -> None:
+    branch = scorer()
+    branch.sources["base"] = WeightSource(None, seed=0)
+    model = IqaLlava(branch, GroupLoss(), recipe=FAST)
+    path = tmp_path / "last.ckpt"
+    fit(model, tmp_path).save_checkpoint(path)
+    checkpoint = read_checkpoint(path)
+    assert checkpoint["state_dict"].keys() == model.state_dict().keys()
+    other = IqaLlava(scorer(seed=1), GroupLoss())
+    load_weights(other, checkpoint, path)
+    torch.testing.assert_close(other.eval()(make_batch()), model.eval()(make_batch()))
 
 
 def test_a_fully_trained_scorer_keeps_all_but_the_unused_output_layer(tmp_path: Path) -> None:

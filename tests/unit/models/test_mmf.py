@@ -13,12 +13,12 @@ from torch import Tensor
 
 from cvqa_models.branches.base import Branch
 from cvqa_models.metrics.group_score import evaluate
-from cvqa_models.models import mmf_tuning
-from cvqa_models.models.checkpoint import load_weights, read_checkpoint, to_bytes
 from cvqa_models.models.mmf import Mmf
-from cvqa_models.models.mmf_tuning import Judge, Measured, importance, regressor, tune
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Resize
+from cvqa_models.training import mmf_tuning
+from cvqa_models.training.checkpoint import load_weights, read_checkpoint, to_bytes
+from cvqa_models.training.mmf_tuning import Judge, Measured, importance, regressor, tune
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Resize
 from cvqa_models.video.view import View
 
 SETTINGS = {"C": 2.0, "gamma": 0.1, "epsilon": 0.05, "n_estimators": 5, "max_samples": 0.8, "max_features": 0.6}

@@ -8,19 +8,20 @@ from torch import Tensor
 
 from cvqa_models.branches.hvs5m import HvsMotion, HvsSpatial
 from cvqa_models.branches.timm import Timm
+from cvqa_models.branches.views import key_frame_view
 from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.tvqa import TVQA, matching_motion, nearest
-from cvqa_models.video.frames import KeyFrames, Timeline
+from cvqa_models.models.tvqa import Tvqa, matching_motion, nearest
+from cvqa_models.video.frame_rules import FrameTimes, KeyFrames
 
 
-def make_model(temporal: bool = True) -> TVQA:
+def make_model(temporal: bool = True) -> Tvqa:
     torch.manual_seed(0)
-    spatial = HvsSpatial(name="test_convnext", num_chunks=1)
-    motion = HvsMotion(depth=(1, 1, 1, 1), width=8, num_chunks=1)
-    return TVQA(spatial, motion, Timm("test_vit", size=32, num_frames=2), GroupLoss(), temporal=temporal)
+    spatial = HvsSpatial(name="test_convnext", num_clips=1)
+    motion = HvsMotion(depth=(1, 1, 1, 1), width=8, num_clips=1)
+    return Tvqa(spatial, motion, Timm("test_vit", view=key_frame_view(2, size=32)), GroupLoss(), temporal=temporal)
 
 
-def make_features(model: TVQA, steps: int = 32) -> dict[str, Tensor]:
+def make_features(model: Tvqa, steps: int = 32) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     dims = {name: branch.dim for name, branch in model.each_branch().items()}
     counts = {"spatial": steps, "motion": 32, "semantic": 3}
@@ -50,14 +51,6 @@ def test_a_score_depends_on_its_own_video_alone(temporal: bool) -> None:
     torch.testing.assert_close(model.score(features), torch.cat(alone))
 
 
-def test_score_is_float32_under_autocast() -> None:
-    model = make_model().eval()
-    features = make_features(model)
-    with torch.autocast("cpu", torch.bfloat16):
-        score = model.score({name: tokens.bfloat16() for name, tokens in features.items()})
-    assert score.dtype == torch.float32
-
-
 def test_the_overlap_of_the_last_chunk_is_cut_from_motion() -> None:
     motion = torch.arange(64.0).reshape(1, 64, 1)
     assert matching_motion(motion, 50)[0, :, 0].tolist() == [*range(32), *range(46, 64)]
@@ -72,7 +65,7 @@ def test_motion_of_another_sampling_is_refused(steps: int) -> None:
 
 @pytest.mark.parametrize("seconds", [1, 2, 4, 8])
 def test_a_moment_meets_the_key_frame_of_its_second(seconds: int) -> None:
-    video = Timeline(25 * seconds, 25.0, tuple(index / 25 for index in range(25 * seconds)))
+    video = FrameTimes(25 * seconds, 25.0, tuple(index / 25 for index in range(25 * seconds)))
     tokens = torch.from_numpy(KeyFrames(8).indices(video)) / 25.0
     met = nearest(tokens[None], 160)[0, :, 0]
     moments = (torch.arange(160) + 0.5) / 160 * seconds

@@ -7,10 +7,15 @@ import torch
 
 from cvqa_models.branches.timm import Timm
 from cvqa_models.branches.uvq import UvqContent, UvqDistortion
+from cvqa_models.branches.views import key_frame_view
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.uvq import Uvq
+from cvqa_models.video.dense import OfficialSeconds
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Resize
+from cvqa_models.video.view import View
 
-SMALL = {"num_frames": 2, "height": 96, "width": 96, "shrink": 4}
+SMALL = {"view": View(KeyFrames(2), Resize(96, 96, "bicubic")), "shrink": 4}
 
 
 def test_a_score_is_the_mean_of_its_frames_between_1_and_5() -> None:
@@ -25,8 +30,9 @@ def test_a_score_is_the_mean_of_its_frames_between_1_and_5() -> None:
 
 def test_refuses_a_branch_of_another_width() -> None:
     with pytest.raises(ValueError, match=r"`content` is .* expected 2048"):
-        Uvq(Timm("test_vit", size=32), UvqDistortion(**SMALL), GroupLoss())
+        Uvq(Timm("test_vit", view=key_frame_view(1, size=32)), UvqDistortion(**SMALL), GroupLoss())
 
 
-def test_official_sampling_follows_the_length_of_the_video() -> None:
-    assert UvqContent(**SMALL, sampling="official").view.key == "seconds-official-resize96x96-bicubic"
+def test_the_authors_seconds_follow_the_length_of_the_video() -> None:
+    view = View(OfficialSeconds(), Resize(96, 96, "bicubic"))
+    assert UvqContent(view=view, shrink=4).view.key == "seconds-official-resize96x96-bicubic"

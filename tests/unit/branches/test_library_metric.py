@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import peak_signal_noise_ratio, visual_information_fidelity
 
-from cvqa_models.models.pyiqa_metric import PIQ, LibraryMetric, Metric
+from cvqa_models.branches.library_metric import PIQ, LibraryMetric
+from cvqa_models.models.metric import Metric
 
 # Those that are functions, see the source, and take frames of 96 pixels.
+DISTANCES = ("gmsd", "multi_scale_gmsd", "mdsi")
 SMALL = [n for n in PIQ if n.islower() and n not in ("brisque", "multi_scale_ssim", "information_weighted_ssim")]
 
 
@@ -34,11 +36,13 @@ def frame(x: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("name", SMALL)
 def test_a_function_of_piq(name: str) -> None:
     x = pairs()
-    branch = LibraryMetric(f"piq:{name}", num_frames=2)
+    branch = LibraryMetric(f"piq:{name}", num_clips=2)
     assert branch.view.with_reference
     tokens = branch.tokens(x)
     assert tokens.shape == (2, 2, 1)
-    torch.testing.assert_close(tokens[1, 1], PIQ[name] * getattr(piq, name)(*frame(x), reduction="none"))
+    torch.testing.assert_close(
+        tokens[1, 1], (-1 if name in DISTANCES else 1) * getattr(piq, name)(*frame(x), reduction="none")
+    )
     equal = torch.cat([x[:, :, 3:], x[:, :, 3:]], dim=2)
     assert (branch.tokens(equal) > tokens).all()
 
@@ -54,7 +58,7 @@ def test_metrics_of_torchmetrics_get_the_range_that_they_expect() -> None:
 
 def test_a_system_is_the_mean_over_frames() -> None:
     x = pairs()
-    model = Metric("piq:psnr", num_frames=2)
+    model = Metric("piq:psnr", num_clips=2)
     tokens = model.each_branch()["measure"].tokens(x)
     torch.testing.assert_close(model.score({"measure": tokens}), tokens.mean((1, 2)))
     with pytest.raises(ValueError, match="`Metric` has nothing to train"):

@@ -1,4 +1,4 @@
-"""Where files lie on a machine: left out of what is passed on, and found again by their names."""
+"""Paths of files in checkpoints: saving leaves this machine's folders out, loading finds the files again."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-FILES = ("weights", "base", "tuned", "path")  # last words of arguments that name files
+FILES = ("weights", "base", "tuned", "path")  # how the names of arguments end whose values are files
 
 
 def reaches_out(name: str) -> bool:
-    """Return whether a name leaves the folders where files are looked for: an absolute path, `..`, `~`, or a URL."""
-    windows = PureWindowsPath(name)  # knows both kinds of slash
-    return name.startswith("~") or bool(windows.anchor) or ".." in windows.parts or "://" in name or "\0" in name
+    """Return whether a name points outside the folders that are searched: an absolute path, `..`, `~`, or a URL."""
+    windows = PureWindowsPath(name)  # splits at both kinds of slash
+    return name.startswith("~") or bool(windows.anchor) or ".." in windows.parts or ":/" in name or "\0" in name
 
 
 def portable(arguments: Any, run: Path | None = None) -> Any:
-    """Return plain arguments, nested, without the places of this machine's files.
+    """Return plain, nested arguments without the folders of this machine.
 
-    A file is named relative to the folder that holds the run, or to the current one; one that lies elsewhere keeps its
-    name alone. Every argument that is the path of an existing file counts, whatever it is called.
+    A file is named relative to the folder that holds the run, or else to the current folder; of a file elsewhere only
+    the name is kept. This holds for every argument that is the path of an existing file, whatever the argument is
+    called.
 
     Args:
         arguments: Arguments of a model.
@@ -30,7 +31,7 @@ def portable(arguments: Any, run: Path | None = None) -> Any:
     def change(key: str, text: str) -> str:
         if not reaches_out(text) or "\0" in text:
             return text
-        # Unlike `Path.expanduser`, it leaves the name of a user who is not here.
+        # Unlike `Path.expanduser`, it does not fail on the name of an unknown user.
         path = Path(os.path.normpath(Path.cwd() / os.path.expanduser(text)))  # noqa: PTH111
         if not path.exists():
             return PureWindowsPath(text).name if key.endswith(FILES) else text
@@ -42,7 +43,7 @@ def portable(arguments: Any, run: Path | None = None) -> Any:
 
 
 def named(arguments: Any) -> Any:
-    """Return plain arguments from another machine, nested, in which files of unknown places go by their names alone."""
+    """Return plain, nested arguments of another machine; files in folders unknown here keep only their names."""
 
     def change(key: str, text: str) -> str:
         return PureWindowsPath(text).name if key.endswith(FILES) and reaches_out(text) else text
@@ -51,12 +52,12 @@ def named(arguments: Any) -> Any:
 
 
 def located(arguments: Any, checkpoint: Path) -> Any:
-    """Return plain arguments, nested, with the paths of files that lie in a checkpoint's run folder or beside it.
+    """Return plain, nested arguments with the paths of the files that lie in a checkpoint's run folder or beside it.
 
-    Files that lie in the current folder, and those that are not found, go by their names as before.
+    Files in the current folder, and files that are not found, keep their names.
 
     Args:
-        arguments: Arguments of a model, none of which reaches out.
+        arguments: Arguments of a model; for none of them may `reaches_out` be true.
         checkpoint: RUN/checkpoints/NAME, or RUN/NAME.
     """
     run = checkpoint.absolute().parent

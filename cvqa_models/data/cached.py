@@ -1,4 +1,4 @@
-"""Cached features of many videos, stacked; those of a whole set are looked at before a run, and all bad ones named."""
+"""Read and stack the cached features of many videos. A run first checks all those of a set, and names the bad ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.types import VideoRecord
 
-NAMED = 3  # bad videos that a message names
+NAMED = 3  # how many bad videos a message names
 
 
 def read_features(
@@ -24,45 +24,47 @@ def read_features(
     """Return the tokens of each branch, float32, shape (B, N, D).
 
     Args:
-        store: Where they lie.
+        store: Store that holds the features.
         cached: Branch name -> cache key.
         records: B videos.
-        faults: Takes row -> what is wrong with its features, whose place is filled with 0; None raises at the first.
-        keep: Whether the features are returned, or only looked at.
+        faults: Filled with row -> what is wrong with its features; the row gets zeros. None raises at the first fault.
+        keep: Whether the features are returned; otherwise they are only checked.
 
     Raises:
-        ValueError: If features cannot be used, or those of a branch differ in shape.
-        FileNotFoundError: If features are not there.
+        ValueError: If features cannot be used, or the features of a branch differ in shape.
+        FileNotFoundError: If features are missing.
     """
     features = {}
     for name, key in cached.items():
         tokens: dict[int, Tensor] = {}
-        first: tuple[VideoRecord, torch.Size] | None = None
+        first: tuple[VideoRecord, tuple[int, ...]] | None = None
         for row, record in enumerate(records):
+            source = key, record.video_id, record.path, record.reference_path
             try:
-                one = store.read(key, record.video_id, record.path, record.reference_path)
+                one = store.read(*source) if keep else None
+                shape = store.look(*source) if one is None else tuple(one.shape)
             except (ValueError, FileNotFoundError) as error:
                 if faults is None:
                     raise
                 faults.setdefault(row, str(error))
                 continue
-            first = first or (record, one.shape)
-            if one.shape != first[1]:
+            first = first or (record, shape)
+            if shape != first[1]:
                 raise ValueError(
-                    f"Features of branch `{name}` are {tuple(one.shape)} for {record.video_id!r} but "
-                    f"{tuple(first[1])} for {first[0].video_id!r}; remove '{store.path(key, record.video_id).parent}' "
-                    "and extract again."
+                    f"Features of branch `{name}` are {shape} for {record.video_id!r} but {first[1]} for "
+                    f"{first[0].video_id!r}; remove '{store.path(key, record.video_id).parent}' and extract again."
                 )
-            if keep:
+            if one is not None:
                 tokens[row] = one
         if keep and first is not None:
             empty = torch.zeros(first[1])
             features[name] = torch.stack([tokens.get(row, empty) for row in range(len(records))])
+    store.keep_times()
     return features
 
 
-def describe(faults: Mapping[int, str], records: Sequence[VideoRecord]) -> str:
-    """Return a sentence on the rows with a fault: how many, the first names, and what is wrong with the first."""
+def describe_faults(faults: Mapping[int, str], records: Sequence[VideoRecord]) -> str:
+    """Return a sentence about the rows with a fault: how many, the first names, and what is wrong with the first."""
     rows = sorted(faults)
     names = ", ".join(repr(records[row].video_id) for row in rows[:NAMED])
     more = ", ..." if len(rows) > NAMED else ""

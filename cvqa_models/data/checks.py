@@ -1,12 +1,13 @@
-"""What a set of videos must have before a run starts with it: what would be found late, or never."""
+"""Check a set of videos before a run starts, for faults that the run would find late, or never."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from cvqa_models.csv_table import near_misses
 from cvqa_models.metrics.group_score import SMALLEST_GROUP
+from cvqa_models.remote import remote
+from cvqa_models.tables import near_misses
 from cvqa_models.types import VideoRecord
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,9 @@ def check_labels(side: str, records: list[VideoRecord]) -> None:
 
 
 def check_spread(side: str, records: list[VideoRecord]) -> None:
-    """Raise a ValueError if scores differ in no group that counts: the loss or the result would be 0 for ever.
+    """Raise a ValueError if no group that counts has different scores: the loss or the result would always be 0.
 
-    A training group counts with two videos whose labels have a weight, one that is evaluated with three videos.
+    A training group counts if two of its videos have a label with a weight; in evaluation, a group needs three videos.
     """
     groups: dict[str, list[float]] = {}
     for record in records:
@@ -50,11 +51,12 @@ def check_spread(side: str, records: list[VideoRecord]) -> None:
 
 
 def check_files(side: str, records: list[VideoRecord], with_reference: bool) -> None:
-    """Raise a ValueError if a file that will be decoded is not there: it would be found when it is first drawn."""
+    """Raise a ValueError if a file that will be decoded is missing; else the run would fail only when it needs it."""
     files = [(record.video_id, record.path) for record in records]
     if with_reference:
         files += [(record.video_id, record.reference_path) for record in records]
-    lost = [(video_id, Path(path)) for video_id, path in files if path is not None and not Path(path).is_file()]
+    here = [(video_id, Path(path)) for video_id, path in files if path is not None and remote(path) is None]
+    lost = [(video_id, path) for video_id, path in here if not path.is_file()]
     if lost:
         video_id, first = lost[0]
         folder = first.parent

@@ -1,22 +1,22 @@
-"""The data side of training: splits, groups, loaders; what to decode is asked of the model."""
+"""The data side of training: splits, groups and loaders. The model says what to decode."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from cvqa_models.data.checks import check_files, check_labels, check_spread
-from cvqa_models.data.dataset import VideoDataset, concatenate, plan_reading
+from cvqa_models.data.dataset import VideoDataset, concatenate, is_packed, plan_reading
 from cvqa_models.data.feature_store import FeatureStore
-from cvqa_models.data.groups import EpochSampler, chunk, group_rows
+from cvqa_models.data.groups import EpochSampler, group_rows, in_pieces
 from cvqa_models.data.manifest import Source, check_unique
 from cvqa_models.data.progress import TrainingProgress
 from cvqa_models.data.splits import Split, divide
-from cvqa_models.types import Batch, Demand, VideoRecord
-from cvqa_models.video.reader import Decoder, Hdr, ReadOptions, Untagged
+from cvqa_models.types import Batch, DecoderName, Demand, Hdr, Untagged, VideoRecord
+from cvqa_models.video.reader import ReadOptions
 
 log = logging.getLogger(__name__)
 
@@ -24,38 +24,45 @@ STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pre
 
 
 class GroupDataModule(pl.LightningDataModule):
-    """Videos with labels, dealt out in whole groups.
+    """Videos with labels, loaded in groups.
 
-    A training item is a group, or a random part of it; a group of several references, such as a data set without
-    groups, is dealt into pieces instead, so that each epoch shows every video once. Ranks get whole items, each its
-    own. A checkpoint keeps how many items of its epoch are done, so that a run goes on with the rest of them, on any
-    number of ranks. Evaluation visits every video in pieces of groups. Prediction visits the test references if there
-    are any, else the validation references, else every video.
+    A training item is a group, or a random part of it. A group of several references, such as a data set without
+    groups, is divided into pieces instead, so that each epoch shows every video once. Each rank gets whole items of its
+    own. A checkpoint stores how many items of its epoch are done, so that a run goes on with the rest, on any number of
+    ranks. Evaluation uses every video, in pieces of groups. Prediction uses the test references if there are any, else
+    the validation references, else every video.
 
     Args:
-        source: Where the videos and labels come from.
+        source: Data set of the videos and labels.
         split: Which references train, validate and test.
         store: Folder of cached features; null decodes everything.
         decoder: Decoding library.
-        untagged: Colour matrix of streams of 720 lines and more that carry no tag.
-        hdr: `refuse` refuses HDR videos; `tonemap` turns them into SDR by the curve of ITU-R BT.2390.
-        stream: Which video stream of files that hold several, from 0; null is the largest.
-        videos_per_group: At most so many videos in a training item, drawn or dealt anew in each epoch; null takes whole
-            groups, also one of thousands of videos.
+        untagged: Colour matrix of streams of 720 lines and more that name none.
+        hdr: `refuse` refuses HDR videos; `tonemap` turns them into SDR by the curve of ITU-R BT.2390; `keep` takes
+            their values as if they were SDR's, as in the training of CompressedVQA-HDR.
+        stream: Number of the video stream in files that hold several, from 0; null is the largest.
+        display: Lines of the screen on which the videos are watched; pictures are first scaled to it. Null keeps each
+            video's own lines. Ladders of several sizes need it: the loss from fewer lines only shows on a common
+            screen.
+        videos_per_group: Largest number of videos in a training item, chosen again in each epoch; null takes whole
+            groups, even of thousands of videos.
         groups_per_batch: Items in a training step.
-        videos_per_chunk: Videos that are read at once in evaluation, when they are decoded. Each is scored by itself:
-            no bit of a score depends on it.
+        videos_at_once: Videos that are decoded together in evaluation. Each is still scored by itself, so no bit of a
+            score depends on this number.
         num_workers: Decoding processes; 0 decodes in the main process.
         timeout: Seconds after which a stuck worker ends the run.
-        skip_broken: Whether videos that are missing or cannot be read are left out and counted instead of ending the
-            run; a group of which none can be read still ends training.
+        skip_broken: Whether videos that are missing or cannot be read are left out and counted; otherwise they end the
+            run. Training still ends if no video of a group can be read.
         seed: Seed of every random draw.
-        kept_draws: Keep the decoded views of so many training epochs, and of one validation, in memory and show them
-            again in turn, for data that is small and costly to decode; null decodes anew in each epoch.
-        shared_views: Whether random views show the videos of a group at the same places and times in training. What
-            then differs between them is what their encoders did, and the order inside a group is learned fast; but
-            content is common to all and cancels out. A scale that holds across groups is learned from views of each
-            video's own.
+        kept_draws: Number of training epochs whose decoded views are kept in memory, and then used again in turn; those
+            of one validation are kept too. For small data that is costly to decode. Null decodes again in each epoch.
+        shared_views: Whether random views show all videos of a group at the same places and times in training. Then
+            only the work of the encoders differs between them, and the order inside a group is learned fast; but the
+            content is common to all and cancels out. To learn a scale that holds across groups, give each video its own
+            views.
+
+    Attributes:
+        predicted: Videos that prediction skips, because an earlier run has predicted them.
     """
 
     def __init__(
@@ -64,13 +71,14 @@ class GroupDataModule(pl.LightningDataModule):
         *,
         split: Split = Split(),  # noqa: B008 - frozen
         store: str | None = None,
-        decoder: Decoder = "auto",
+        decoder: DecoderName = "auto",
         untagged: Untagged = "bt709",
         hdr: Hdr = "refuse",
         stream: int | None = None,
+        display: int | None = None,
         videos_per_group: int | None = 8,
         groups_per_batch: int = 1,
-        videos_per_chunk: int = 4,
+        videos_at_once: int = 4,
         num_workers: int = 0,
         timeout: float = 300.0,
         skip_broken: bool = False,
@@ -81,17 +89,17 @@ class GroupDataModule(pl.LightningDataModule):
         super().__init__()
         if videos_per_group is not None and videos_per_group < 2:
             raise ValueError(f"`videos_per_group` is {videos_per_group}; expected at least 2, since groups are ranked.")
-        counts = {"groups_per_batch": groups_per_batch, "videos_per_chunk": videos_per_chunk, "kept_draws": kept_draws}
+        counts = {"groups_per_batch": groups_per_batch, "videos_at_once": videos_at_once, "kept_draws": kept_draws}
         for name, value in counts.items():
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` is {value}; expected at least 1.")
         self.source = source
         self.split = split
-        self.options = ReadOptions(decoder=decoder, untagged=untagged, hdr=hdr, stream=stream)
+        self.options = ReadOptions(decoder=decoder, untagged=untagged, hdr=hdr, stream=stream, display=display)
         self.store = FeatureStore(store, self.options.key) if store is not None else None
         self.videos_per_group = videos_per_group
         self.groups_per_batch = groups_per_batch
-        self.videos_per_chunk = videos_per_chunk
+        self.videos_at_once = videos_at_once
         self.num_workers = num_workers
         self.timeout = timeout
         self.skip_broken = skip_broken
@@ -99,6 +107,7 @@ class GroupDataModule(pl.LightningDataModule):
         self.kept_draws = kept_draws
         self.shared_views = shared_views
         self.datasets: dict[str, VideoDataset] = {}
+        self.predicted: Collection[str] = ()
         self._progress: TrainingProgress | None = None
         self._items_done: int | None = None
 
@@ -111,7 +120,8 @@ class GroupDataModule(pl.LightningDataModule):
         everything = self.source.records()
         check_unique(everything, type(self.source).__name__)
         sides = divide(everything, self.split)
-        return {**sides, "predict": sides["test"] or sides["val"] or everything}
+        chosen = sides["test"] or sides["val"] or everything
+        return {**sides, "predict": [record for record in chosen if record.video_id not in self.predicted]}
 
     def setup(self, stage: str) -> None:
         demands = self._demands()
@@ -128,7 +138,8 @@ class GroupDataModule(pl.LightningDataModule):
             chosen = records[side]
             self.datasets[side] = self._dataset(side, chosen, demands)
             if not self.datasets[side].cached and not self.skip_broken:
-                check_files(side, chosen, any(demand.view.with_reference for demand in demands.values()))
+                views = [demand.view for demand in demands.values() if demand.view is not None]
+                check_files(side, chosen, any(view.with_reference for view in views))
             groups = len({record.group for record in chosen})
             how = "cached" if self.datasets[side].cached else "decoded"
             log.info("%s: %d videos in %d groups, %s", side, len(chosen), groups, how)
@@ -145,11 +156,12 @@ class GroupDataModule(pl.LightningDataModule):
     def _dataset(self, side: str, records: list[VideoRecord], demands: Mapping[str, Demand]) -> VideoDataset:
         training = side == "train"
         groups = group_rows(records)
+        plan = plan_reading(records, demands, self.store)
         if training:
             items = [rows for rows in groups if len(rows) > 1]
-        elif side == "predict" or plan_reading(records, demands, self.store).views:
-            # Small pieces also in cached prediction, so that every rank has one.
-            items = chunk(groups, self.videos_per_chunk)
+        elif side == "predict" or plan.views or is_packed(plan, records, self.store):
+            # Pieces are small in prediction from cached features too, so that every rank gets one.
+            items = in_pieces(groups, self.videos_at_once)
         else:
             items = groups
         return VideoDataset(
@@ -181,11 +193,11 @@ class GroupDataModule(pl.LightningDataModule):
         return self._loader("train", sampler)
 
     def state_dict(self) -> dict[str, int]:
-        """Return how many items of the epoch are done, on all ranks together; a checkpoint holds it."""
+        """Return how many items of the epoch are done, on all ranks together; a checkpoint stores it."""
         return {} if self._progress is None else {"items_done": self._progress.items_done()}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Take what `state_dict` returned, for the next training loader."""
+        """Take the result of `state_dict`; the next training loader uses it."""
         self._items_done = state_dict.get("items_done")
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -199,7 +211,7 @@ class GroupDataModule(pl.LightningDataModule):
 
     def _loader(self, side: str, sampler: EpochSampler | None = None) -> DataLoader[Batch]:
         dataset = self.datasets[side]
-        # Cached features lie in memory, where a worker could only copy them.
+        # Cached features are in memory, or rows on the disk: a worker process could only copy them.
         workers = 0 if dataset.cached else self.num_workers
         return DataLoader(
             dataset,

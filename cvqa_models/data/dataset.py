@@ -1,22 +1,23 @@
-"""From records to batches: each branch is served from the store or from one decode per video."""
+"""Make batches of records: the input of each branch comes from the store, or from one decode per video."""
 
 from __future__ import annotations
 
 import logging
 import math
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cvqa_models.data.cached import describe, read_features
+from cvqa_models.data.cached import describe_faults, read_features
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.groups import Deck
 from cvqa_models.types import Batch, Demand, VideoRecord
+from cvqa_models.video.copies import local, local_if
 from cvqa_models.video.reader import ReadOptions, read_views
 from cvqa_models.video.view import View
 
@@ -32,21 +33,30 @@ def load_batch(
 ) -> Batch:
     """Return the batch of `records`, on the CPU.
 
-    A branch is served from `store` if its features are there for all of them; the views of all others are filled
-    by one decode per video.
+    A branch reads from `store` if it holds its features for all of these videos; the views of all other branches are
+    filled from one decode per video.
 
     Args:
         records: Videos, of one or several groups.
         demands: Branch name -> what it needs.
         store: Cached features, or None.
         options: How videos are read.
-        rngs: One generator per video for views that are random in training; None gives the evaluation's views.
+        rngs: One generator per video, for views that are random in training; None gives the views of evaluation.
 
     Raises:
-        ValueError: If a video has no path or cannot be decoded, or frames of several sizes meet in one view.
+        ValueError: If a video has no path or cannot be decoded, or one view would hold frames of different sizes.
         FileNotFoundError: If a video is not there.
     """
-    plan = plan_reading(records, demands, store)
+    return _read_batch(records, plan_reading(records, demands, store), store, options, rngs)
+
+
+def _read_batch(
+    records: Sequence[VideoRecord],
+    plan: Reading,
+    store: FeatureStore | None,
+    options: ReadOptions,
+    rngs: Sequence[np.random.Generator] | None,
+) -> Batch:
     features: dict[str, Tensor] = {}
     if store is not None:
         features = read_features(store, plan.cached, records)
@@ -73,14 +83,43 @@ class Reading:
 
 
 def plan_reading(records: Sequence[VideoRecord], demands: Mapping[str, Demand], store: FeatureStore | None) -> Reading:
-    """Return which branches the store serves for all of `records`, and which views the others need decoded."""
+    """Return which branches can read from the store for all of `records`, and which views the others need decoded.
+
+    Raises:
+        ValueError: If the store lacks measured values: decoding cannot give these.
+    """
     video_ids = {record.video_id for record in records}
     cached = {
         name: demand.cache_key
         for name, demand in demands.items()
         if store is not None and demand.cache_key is not None and store.complete(demand.cache_key, video_ids)
     }
-    return Reading(cached, {demand.view.key: demand.view for name, demand in demands.items() if name not in cached})
+    views: dict[str, View] = {}
+    for name, demand in demands.items():
+        if name in cached:
+            continue
+        if demand.view is None:
+            raise ValueError(_measured_elsewhere(name, demand, video_ids, store))
+        views[demand.view.key] = demand.view
+    return Reading(cached, views)
+
+
+def is_packed(plan: Reading, records: Sequence[VideoRecord], store: FeatureStore | None) -> bool:
+    """Return whether all branches read from shards of the store, so that features need not be held in memory."""
+    names = [record.video_id for record in records]
+    return not plan.views and store is not None and all(store.packed(key, names) for key in plan.cached.values())
+
+
+def _measured_elsewhere(name: str, demand: Demand, video_ids: Iterable[str], store: FeatureStore | None) -> str:
+    """Return a sentence about missing measured values, with the command that adds them."""
+    where = "there is no `data.store`"
+    if store is not None and demand.cache_key is not None:
+        missing = sorted(one for one in video_ids if not store.has(demand.cache_key, one))
+        where = f"'{store.path(demand.cache_key, '').parent}' lacks {len(missing)} videos (first: {missing[0]!r})"
+    return (
+        f"Branch `{name}` takes measured values, which cannot be computed from frames, and {where}; run `cvqa extract "
+        "--from-table TABLE --columns ... --store STORE` with the store of this run."
+    )
 
 
 class VideoDataset(Dataset[Batch]):
@@ -88,21 +127,21 @@ class VideoDataset(Dataset[Batch]):
 
     Args:
         records: Videos of one split.
-        items: Rows of each item, all of one group; in training those of each group, which a `Deck` makes items of.
+        items: Rows of each item, all of one group. In training, the rows of each group; a `Deck` makes items of them.
         demands: Branch name -> what it needs.
         store: Cached features, or None.
         options: How videos are read.
-        videos_per_item: At most so many videos of a group in an item, for training; None takes all.
-        seed: None gives the evaluation's views; a number seeds random draws per (seed, epoch, group), or with
-            `shared_views` false per (seed, epoch, video).
-        skip_broken: Whether videos that cannot be read, or whose cached features cannot, are left out of their item,
-            and counted, instead of ending the run.
-        kept_draws: Keep the views of so many epochs in memory, and show them again in turn: each video is then
-            decoded so many times and no more. None draws anew in each epoch.
+        videos_per_item: Largest number of videos of a group in an item, for training; None takes all.
+        seed: None gives the views of evaluation. A number seeds the random draws per (seed, epoch, group), or without
+            `shared_views` per (seed, epoch, video).
+        skip_broken: Whether videos that cannot be read, or whose cached features cannot, are left out of their item and
+            counted; otherwise they end the run.
+        kept_draws: Number of epochs whose views are kept in memory and then used again in turn, so that each video is
+            decoded only so many times. None decodes again in each epoch.
         shared_views: Whether random views show the videos of a group at the same places and times.
 
     Raises:
-        ValueError: If cached features cannot be used; with `skip_broken` if all cannot.
+        ValueError: If cached features cannot be used; with `skip_broken`, only if none can be used.
     """
 
     def __init__(
@@ -130,13 +169,15 @@ class VideoDataset(Dataset[Batch]):
         self.shared_views = shared_views
         self._deck = Deck(self.items, self.records, videos_per_item, seed) if seed is not None else None
         self._kept: dict[tuple[int, int], Batch] = {}
-        plan = plan_reading(records, demands, store)
-        # A branch is either complete in the store or not used from it: never half of a data set.
+        self._plan = plan = plan_reading(records, demands, store)
+        # A branch reads from the store only if the store is complete for it: never for a part of a data set.
         self.demands = {
             name: demand if name in plan.cached else Demand(demand.view, None) for name, demand in demands.items()
         }
         self.cached = not plan.views
-        # Shared with worker processes, so that the count of broken videos is known here.
+        # Packed features stay where they are: every item reads its own rows.
+        self.packed = bool(plan.cached) and is_packed(plan, records, store)
+        # Shared with worker processes, so that this process knows the count of broken videos.
         self.broken = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
         self._table = self._open(plan) if self.records else None
 
@@ -146,11 +187,11 @@ class VideoDataset(Dataset[Batch]):
     def __getitem__(self, index: int | tuple[int, int]) -> Batch:
         """Return an item; an index from `EpochSampler` is (epoch, item).
 
-        With `skip_broken` an item of evaluation is empty where none of its videos can be read; one of training draws
-        others of its group.
+        With `skip_broken`, an item of evaluation is empty if none of its videos can be read. An item of training then
+        draws other videos of its group.
 
         Raises:
-            ValueError: If a video cannot be read, or with `skip_broken` none of a group in training.
+            ValueError: If a video cannot be read; with `skip_broken`, if no video of a training group can be read.
         """
         epoch, item = index if isinstance(index, tuple) else (0, index)
         rows = self._draw(epoch, item)
@@ -162,27 +203,28 @@ class VideoDataset(Dataset[Batch]):
             parts = [part for row in rows if (part := self._try(epoch, row)) is not None]
             if parts:
                 return concatenate(parts)
-            rows = self._draw(epoch, item)  # of those that are not known to be broken
+            rows = self._draw(epoch, item)  # among the videos not known to be broken
         if self._deck is None:
-            return _batch([], {}, {})  # a piece of a group, whose other pieces may be whole
+            return _batch([], {}, {})  # this is a piece of a group; its other pieces may be readable
         group = self.records[self._deck.group(epoch, item)[0]].group
         raise ValueError(f"No video of group {group!r} could be read; run `cvqa check` on its files.")
 
     def _open(self, plan: Reading) -> Batch | None:
-        """Look at all cached features, so that bad ones are named before a run; return them where nothing is decoded.
+        """Check all cached features, so that bad ones are named before the run; return them if nothing must be decoded.
 
-        With `skip_broken` videos with bad features are left out, as long as there are others.
+        With `skip_broken`, videos with bad features are left out, unless all are bad.
         """
         if self.store is None:
             return None if plan.views else _batch(self.records, {}, {})
         faults: dict[int, str] = {}
-        features = read_features(self.store, plan.cached, self.records, faults=faults, keep=self.cached)
+        held = self.cached and not self.packed
+        features = read_features(self.store, plan.cached, self.records, faults=faults, keep=held)
         if len(faults) == len(self.records) or (faults and not self.skip_broken):
-            raise ValueError(describe(faults, self.records))
+            raise ValueError(describe_faults(faults, self.records))
         if faults:
-            log.warning("left out: %s", describe(faults, self.records))
+            log.warning("left out: %s", describe_faults(faults, self.records))
         self.broken[list(faults)] = True
-        return _batch(self.records, {}, features) if self.cached else None
+        return _batch(self.records, {}, features) if held else None
 
     def broken_videos(self) -> list[str]:
         """Return the videos that were left out so far, on this rank, because they could not be read."""
@@ -195,6 +237,14 @@ class VideoDataset(Dataset[Batch]):
         return self._deck.rows(epoch, item, broken)
 
     def _load(self, epoch: int, rows: Sequence[int]) -> Batch:
+        generators = self._rngs(epoch, rows)
+        if generators is None or self.packed:
+            return self._read(epoch, rows)
+        # These seeds are of this epoch even if its views are kept ones, and independent of the views' draws.
+        seeds = [int(rng.spawn(1)[0].integers(2**63)) for rng in generators]
+        return replace(self._seen(epoch, rows), seeds=torch.tensor(seeds, dtype=torch.int64))
+
+    def _seen(self, epoch: int, rows: Sequence[int]) -> Batch:
         if self.kept_draws is None:
             return self._read(epoch, rows)
         keys = [(epoch % self.kept_draws, row) for row in rows]
@@ -205,7 +255,9 @@ class VideoDataset(Dataset[Batch]):
 
     def _read(self, epoch: int, rows: Sequence[int]) -> Batch:
         records = [self.records[row] for row in rows]
-        return load_batch(records, self.demands, self.store, self.options, self._rngs(epoch, rows))
+        # This uses the plan for all videos: to look for files again at every item would load a network disk for
+        # nothing.
+        return _read_batch(records, self._plan, self.store, self.options, self._rngs(epoch, rows))
 
     def _rngs(self, epoch: int, rows: Sequence[int]) -> list[np.random.Generator] | None:
         if self.seed is None:
@@ -225,10 +277,10 @@ class VideoDataset(Dataset[Batch]):
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
-    """Return one batch of several, with one group index over all of them.
+    """Return several batches as one, with groups numbered over all of them.
 
     Raises:
-        ValueError: If frames of several sizes meet in one view.
+        ValueError: If one view would hold frames of different sizes.
     """
     if len(batches) == 1:
         return batches[0]
@@ -245,6 +297,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
             for key in batches[0].views
         },
         features={name: torch.cat([batch.features[name] for batch in batches]) for name in batches[0].features},
+        seeds=torch.cat(seeds) if (seeds := [b.seeds for b in batches if b.seeds is not None]) else None,
     )
 
 
@@ -256,7 +309,8 @@ def _decode(
             f"{record.video_id!r} has no file, and the store lacks features of it for view {next(iter(views))!r}; give "
             "the folder of the videos, or run `cvqa extract` where they are."
         )
-    return read_views(record.path, list(views.values()), options, rng=rng, reference=record.reference_path)
+    with local(record.path) as file, local_if(record.reference_path) as reference:
+        return read_views(str(file), list(views.values()), options, rng=rng, reference=reference)
 
 
 def _stack_view(key: str, views: Sequence[Tensor], records: Sequence[VideoRecord]) -> Tensor:
@@ -269,7 +323,7 @@ def _same_size(key: str, views: Sequence[Tensor], names: Sequence[str]) -> list[
             (h, w), (h0, w0) = view.shape[-2:], views[0].shape[-2:]
             raise ValueError(
                 f"View {key!r} is {w0}x{h0} for {names[0]!r} but {w}x{h} for {name!r}, which cannot share a batch; "
-                "use a view of fixed size, or `videos_per_chunk: 1` to evaluate and groups of one size to train."
+                "use a view of fixed size, or `videos_at_once: 1` to evaluate and groups of one size to train."
             )
     return list(views)
 
@@ -280,8 +334,8 @@ def _batch(records: Sequence[VideoRecord], views: dict[str, Tensor], features: d
     for record, held in zip(records, mos.tolist(), strict=True):
         if math.isinf(held) or (record.mos and not held):
             raise ValueError(
-                f"`mos` of {record.video_id!r} is {record.mos}, outside of what models compute with (float32); "
-                "bring the scores to another unit."
+                f"`mos` of {record.video_id!r} is {record.mos}, outside the range of float32, in which models compute; "
+                "rescale the scores."
             )
     return Batch(
         video_id=[record.video_id for record in records],
@@ -300,7 +354,7 @@ def _group_index(names: Sequence[str]) -> Tensor:
 
 
 def _take(table: Batch, rows: Sequence[int]) -> Batch:
-    """Return rows of one group out of a batch in memory."""
+    """Return rows of a batch in memory, all of one group."""
     picked = torch.tensor(rows, dtype=torch.int64)
     return Batch(
         video_id=[table.video_id[row] for row in rows],

@@ -1,4 +1,4 @@
-"""Features and score maps on disk: one file per branch and video, complete or not there."""
+"""Features and score maps on disk: one file per branch and video, complete or absent, until they are packed."""
 
 from __future__ import annotations
 
@@ -18,31 +18,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cvqa_models.data.atomic import write_bytes
-from cvqa_models.data.files import sha256
+from cvqa_models.data.packed import Pack, UnusableError
+from cvqa_models.files import sha256, write_bytes
 from cvqa_models.types import Prediction
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE | re.DOTALL)
 LONGEST_NAME = 200  # file systems allow 255 bytes, and the suffix adds some
-_DIGEST = "sha256"  # of everything else in the file
+_DIGEST = "sha256"  # name of the digest of everything else in the file
 
 log = logging.getLogger(__name__)
 
 
-class UnusableError(ValueError):
-    """Features that must be made anew.
-
-    Attributes:
-        reason: Why, without what to do.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}; run `cvqa extract` again.")
-        self.reason = reason
-
-
 class FeatureStore:
-    """Features in `<root>/<cache_key>/<video_id>.safetensors`.
+    """Features in `<root>/<cache_key>/<video_id>.safetensors`, and in the shards next to them that `cvqa pack` makes.
+
+    If both hold a video, its single file is newer and is read. A process that has the store open while it is packed
+    still sees it as before.
 
     Args:
         root: Folder of the store; made by the first write.
@@ -52,17 +43,21 @@ class FeatureStore:
     def __init__(self, root: str | Path, reading: str) -> None:
         self.root = Path(root)
         self.reading = reading
+        self._packs: dict[str, Pack] = {}
+        self._seen: set[tuple[str, str]] = set()  # packed features whose sources were checked
 
     def path(self, cache_key: str, video_id: str) -> Path:
         """Return the file of a video's features."""
         return self.root / file_name(cache_key) / f"{file_name(video_id)}.safetensors"
 
     def has(self, cache_key: str, video_id: str) -> bool:
-        """Return whether there is a file for the features.
+        """Return whether the features are packed or have a file.
 
         Raises:
-            ValueError: If something else is in its place.
+            ValueError: If something other than a file has its name, or a shard is damaged.
         """
+        if self._packed(cache_key, video_id) is not None:
+            return True
         path = self.path(cache_key, video_id)
         if path.is_file():
             return True
@@ -75,16 +70,69 @@ class FeatureStore:
         """Return whether there are files for the features of all these videos.
 
         Raises:
-            ValueError: If something else is in the place of one.
+            ValueError: If something other than a file has such a name.
         """
         there = [self.has(cache_key, video_id) for video_id in video_ids]
         return all(there)
 
-    def usable(self, cache_key: str, video_id: str, video: str | None = None, reference: str | None = None) -> bool:
-        """Return whether `read` gives features; those that must be made anew are named in the log.
+    def packed(self, cache_key: str, video_ids: Iterable[str]) -> bool:
+        """Return whether the features of all these videos are packed.
 
         Raises:
-            ValueError: If making them anew would be wrong, since other reading settings made them, or is impossible.
+            ValueError: If a shard is damaged.
+        """
+        return all(self._packed(cache_key, video_id) is not None for video_id in video_ids)
+
+    def _packed(self, cache_key: str, video_id: str) -> Pack | None:
+        """Return the pack of a branch if it holds a video, and no newer file does."""
+        pack = self._packs.get(cache_key)
+        if pack is None:
+            pack = self._packs[cache_key] = Pack(self.root / file_name(cache_key))
+        if video_id not in pack.rows:
+            return None
+        return pack if not pack.loose or self.path(cache_key, video_id).name not in pack.loose else None
+
+    def look(
+        self, cache_key: str, video_id: str, video: str | None = None, reference: str | None = None
+    ) -> tuple[int, int]:
+        """Return the shape of the tokens that `read` gives, with the same errors; packed values are not read.
+
+        These were finite when they were packed, and are compared with their checksum when they are read.
+        """
+        pack = self._packed(cache_key, video_id)
+        if pack is None:
+            rows, width = self.read(cache_key, video_id, video, reference).shape
+            return rows, width
+        shard, row = pack.rows[video_id]
+        if (cache_key, video_id) not in self._seen:
+            path, about = pack.shards[shard].path, pack.shards[shard].about(row)
+            self._expect_reading(path, about)
+            changed = _expect_sources(path, about, {"video": video, "reference": reference}, pack.changed(video_id))
+            if changed is not None:
+                pack.keep_time(video_id, changed)
+            self._seen.add((cache_key, video_id))
+        return pack.shards[shard].shape
+
+    def keep_times(self) -> None:
+        """Store the new times of files whose content has not changed, if the store can be written."""
+        for pack in self._packs.values():
+            with contextlib.suppress(ValueError):
+                pack.write_times()
+
+    def _expect_reading(self, path: Path, about: Mapping[str, object]) -> None:
+        # Measured values do not depend on how videos are read.
+        if about.get("reading", self.reading) != self.reading:
+            raise ValueError(
+                f"'{path}' was read with {about['reading']!r}, this run reads with {self.reading!r}; set the "
+                "decoder to match, or extract into another store."
+            )
+
+    def usable(self, cache_key: str, video_id: str, video: str | None = None, reference: str | None = None) -> bool:
+        """Return whether `read` gives features; the log names features that must be computed again.
+
+        Raises:
+            ValueError: If they must not be computed again, because they were made with other reading settings, or
+                cannot be.
         """
         try:
             self.read(cache_key, video_id, video, reference)
@@ -98,13 +146,13 @@ class FeatureStore:
     def read(self, cache_key: str, video_id: str, video: str | None = None, reference: str | None = None) -> Tensor:
         """Return the tokens of a video, float32, shape (N, D), all finite.
 
-        A file that has not changed since is told by its size and time; where the time differs its digest is compared,
-        and if that is the same the new time is kept.
+        An unchanged file is recognised by its size and time. If the time differs, its digest is compared; if that is
+        equal, the new time is stored.
 
         Args:
             cache_key: Key of the branch.
             video_id: The video.
-            video: Its file; where it is on this machine it must be the one that was read.
+            video: Its file; if it is on this machine, it must be the file that was read.
             reference: Its source, for branches that see it; likewise.
 
         Raises:
@@ -112,27 +160,33 @@ class FeatureStore:
             UnusableError: If they are damaged or not finite, or were made from another file.
             ValueError: If they were made with other reading settings.
         """
+        pack = self._packed(cache_key, video_id)
+        if pack is not None:
+            self.look(cache_key, video_id, video, reference)
+            shard, row = pack.rows[video_id]
+            return pack.shards[shard].read(row)
         path = self.path(cache_key, video_id)
         self.has(cache_key, video_id)
-        metadata, tokens = _load(path)
-        # Measured values have no reading settings.
-        if metadata.get("reading", self.reading) != self.reading:
-            raise ValueError(
-                f"'{path}' was read with {metadata['reading']!r}, this run reads with {self.reading!r}; set the "
-                "decoder to match, or extract into another store."
-            )
-        _expect_sources(path, metadata, {"video": video, "reference": reference})
+        about, tokens = load_file(path)
+        self._expect_reading(path, about)
+        changed = _expect_sources(path, about, {"video": video, "reference": reference}, path.stat().st_mtime_ns)
+        if changed is not None:
+            _keep_time(path, changed)
         return tokens
 
     def metadata(self, cache_key: str, video_id: str) -> dict[str, object]:
-        """Return what was written beside the tokens: branch, weights digest, reading settings, digest of the video.
+        """Return the metadata of the tokens: branch, digest of weights, reading settings, digest of the video.
 
         Raises:
             FileNotFoundError: If the features are not there.
             UnusableError: If they are damaged or not finite.
         """
+        pack = self._packed(cache_key, video_id)
+        if pack is not None:
+            shard, row = pack.rows[video_id]
+            return pack.shards[shard].about(row)
         self.has(cache_key, video_id)
-        return _load(self.path(cache_key, video_id))[0]
+        return load_file(self.path(cache_key, video_id))[0]
 
     def write(
         self, cache_key: str, video_id: str, tokens: Tensor, metadata: Mapping[str, object], changed: int | None = None
@@ -146,10 +200,10 @@ class FeatureStore:
             video_id: The video.
             tokens: Its features.
             metadata: How they were made; `video_sha256` and `reference_sha256` are compared when they are read.
-            changed: `time_of_change` of what they were made from, which is kept as the time of the file.
+            changed: `time_of_change` of the files from which they were made; it is stored as the time of the file.
 
         Raises:
-            ValueError: If the tokens are not finite or of another shape, or the store cannot be written.
+            ValueError: If the tokens are not finite or have another shape, or the store cannot be written.
         """
         if tokens.ndim != 2 or not torch.isfinite(tokens).all():
             raise ValueError(
@@ -158,24 +212,33 @@ class FeatureStore:
             )
         tokens = tokens.detach().to("cpu", torch.float32).contiguous()
         about = json.loads(json.dumps({**metadata, "video_id": video_id}))
-        # One entry: the format keeps several in no fixed order.
+        # Only one entry, because the format stores several in no fixed order.
         header = {"cvqa": json.dumps({**about, _DIGEST: _digest(about, tokens)}, sort_keys=True)}
         path = self.path(cache_key, video_id)
         write_bytes(path, save({"tokens": tokens}, header))
         if changed is not None:
             _keep_time(path, changed)
+        if cache_key in self._packs:
+            self._packs[cache_key].loose.add(path.name)
 
 
 def time_of_change(*files: str | Path | None) -> int:
-    """Return when the last of some files was changed, renamed or put in place, in nanoseconds; 0 where there is none.
+    """Return when one of some files was last changed, renamed or put in place, in nanoseconds; 0 if there is none.
 
-    The system sets this time, and no copying tool sets it back.
+    The system sets this time, and tools that copy files cannot set it back.
     """
     there = [Path(file) for file in files if file is not None and Path(file).is_file()]
     return max((file.stat().st_ctime_ns for file in there), default=0)
 
 
-def _load(path: Path) -> tuple[dict[str, object], Tensor]:
+def load_file(path: Path) -> tuple[dict[str, object], Tensor]:
+    """Return the metadata and the features in a file of one video, float32, shape (N, D), all finite.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnusableError: If it is damaged.
+        ValueError: If it cannot be read.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             about, tokens = json.loads(file.metadata()["cvqa"]), file.get_tensor("tokens")
@@ -205,34 +268,38 @@ def _digest(about: Mapping[str, object], tokens: Tensor) -> str:
     return digest.hexdigest()
 
 
-def _expect_sources(path: Path, about: Mapping[str, object], files: Mapping[str, str | None]) -> None:
-    """Raise an `UnusableError` if one of the files, where it is on this machine, is not what the features saw."""
+def _expect_sources(path: Path, about: Mapping[str, object], files: Mapping[str, str | None], known: int) -> int | None:
+    """Raise an `UnusableError` if a file is on this machine, but is not the file from which the features were made.
+
+    Returns:
+        When the files were last changed, if that differs from the time `known`.
+    """
     there = {
         kind: Path(file)
         for kind, file in files.items()
         if file is not None and f"{kind}_sha256" in about and Path(file).is_file()
     }
     if not there:
-        return
+        return None
     changed = time_of_change(*there.values())
     size = there["video"].stat().st_size if "video" in there else about.get("video_bytes")
-    if path.stat().st_mtime_ns == changed and size == about.get("video_bytes"):
-        return
+    if known == changed and size == about.get("video_bytes"):
+        return None
     for kind, file in there.items():
         other_size = kind == "video" and size != about.get("video_bytes", size)
         if other_size or _sha256(file, time_of_change(file), file.stat().st_size) != about[f"{kind}_sha256"]:
             raise UnusableError(f"'{path}' was made from another file than '{file}' is now")
-    _keep_time(path, changed)
+    return changed
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def _sha256(file: Path, changed: int, size: int) -> str:
-    """Return the digest of a file; its time and size are there to tell it from its successors."""
+    """Return the digest of a file; time and size are arguments so that a changed file is read again."""
     return sha256(file)
 
 
 def _keep_time(path: Path, changed: int) -> None:
-    # The time is a cheap first look and no more: a store that may not be written is read all the same.
+    # The time is only a cheap first check, so a store that cannot be written can still be read.
     with contextlib.suppress(OSError):
         os.utime(path, ns=(changed, changed))
 
@@ -249,14 +316,20 @@ def write_maps(folder: Path, prediction: Prediction) -> None:
             "scores moments or positions, such as COVER, VSFA or the level scorers."
         )
     content = save({name: values.contiguous() for name, values in prediction.maps.items()})
-    write_bytes(folder / f"{file_name(prediction.video_id)}.safetensors", content)
+    write_bytes(map_file(folder, prediction.video_id), content)
+
+
+def map_file(folder: Path, video_id: str) -> Path:
+    """Return the file of a video's score maps."""
+    return folder / f"{file_name(video_id)}.safetensors"
 
 
 def file_name(name: str) -> str:
-    """Return `name` as a file may be called on any system, one file name for each name, at most 200 bytes.
+    """Return a file name for `name` that every system allows, of at most 200 bytes; different names stay different.
 
-    It is quoted as in a URL, so that no name leaves its folder; so is what would hide a file (a dot at its start), what
-    Windows drops (a dot or space at its end), and what Windows keeps for devices. A long name ends in a digest.
+    The name is quoted as in a URL, so that it cannot leave its folder. A dot at its start is quoted, because it would
+    hide the file; so are a dot or space at its end, which Windows drops, and names that Windows reserves for devices. A
+    long name ends in a digest.
     """
     quoted = quote(name, safe=" ()+,=@#!", errors="surrogatepass") or "%"
     if quoted.startswith(".") or _DEVICE.fullmatch(quoted):

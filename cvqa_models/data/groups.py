@@ -1,6 +1,6 @@
-"""Groups as lists of row numbers, what an epoch of training shows of them, and the sampler that deals it to ranks.
+"""Groups as lists of row numbers: which rows an epoch of training uses, and the sampler that gives items to ranks.
 
-Integers only.
+All of this computes with integers only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def group_rows(records: Sequence[VideoRecord]) -> list[list[int]]:
     return list(rows.values())
 
 
-def chunk(groups: Sequence[Sequence[int]], size: int | None) -> list[list[int]]:
+def in_pieces(groups: Sequence[Sequence[int]], size: int | None) -> list[list[int]]:
     """Return the groups cut into pieces of at most `size` rows, in order; None leaves them whole."""
     pieces = []
     for rows in groups:
@@ -33,7 +33,7 @@ def chunk(groups: Sequence[Sequence[int]], size: int | None) -> list[list[int]]:
     return pieces
 
 
-def draw(rows: Sequence[int], count: int | None, rng: np.random.Generator) -> list[int]:
+def draw_rows(rows: Sequence[int], count: int | None, rng: np.random.Generator) -> list[int]:
     """Return at most `count` of `rows`, drawn at random without repetition, in rising order; None returns all."""
     if count is None or count >= len(rows):
         return list(rows)
@@ -42,7 +42,7 @@ def draw(rows: Sequence[int], count: int | None, rng: np.random.Generator) -> li
 
 @dataclass(frozen=True)
 class _Part:
-    """A group, or the piece `number` of the `count` pieces into which each epoch deals it; `copy` counts visits."""
+    """A group, or piece `number` of the `count` pieces into which each epoch divides it; `copy` counts visits."""
 
     rows: Sequence[int]
     number: int = 0
@@ -52,7 +52,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Slot:
-    """A place in the epoch: the part at `place`, which moves on by `step` from epoch to epoch."""
+    """An item of the epoch: the part at `place`; in the next epoch it is the part `step` places further."""
 
     parts: Sequence[_Part]
     place: int
@@ -63,19 +63,20 @@ class _Slot:
 
 
 class Deck:
-    """What training shows in an epoch: item -> rows of one group.
+    """The items of a training epoch: item -> rows of one group.
 
-    A group of one reference is an item; of a large one, `size` videos are drawn anew in each epoch. A group of several
-    references is a data set without groups, or a pool of contents, and has too many videos to leave all but `size` of
-    them out: it is shuffled in each epoch and dealt into pieces of at most `size`, each of them an item, so that every
-    video is seen once. Pieces differ in length by one at most: a last piece of one video would rank nothing.
+    A group of one reference is one item; if it is large, `size` of its videos are drawn in each epoch. A group of
+    several references is a data set without groups, or a pool of contents. It has too many videos to use only `size` of
+    them: in each epoch it is shuffled and divided into pieces of at most `size`, each of them an item, so that every
+    video is used once. The lengths of pieces differ by one at most, because a last piece of one video could not be
+    ranked.
 
-    The items of a group with `visits` come so often: 2 shows each twice an epoch, 0.5 half of them, in turn.
+    `visits` says how often the items of a group come in an epoch: 2 uses each twice, 0.5 uses half of them, in turn.
 
     Args:
         groups: Rows of each group.
         records: The videos.
-        size: At most so many videos in an item; None takes groups whole.
+        size: Largest number of videos in an item; None takes groups whole.
         seed: Seed of every draw.
     """
 
@@ -93,13 +94,14 @@ class Deck:
         return len(self._slots)
 
     def group(self, epoch: int, item: int) -> Sequence[int]:
-        """Return all rows of the group of which an item shows some in an epoch."""
+        """Return all rows of the group to which an item of an epoch belongs."""
         return self._slots[item].part(epoch).rows
 
     def rows(self, epoch: int, item: int, broken: Collection[int] = ()) -> list[int]:
         """Return the rows of an item in an epoch, in rising order, without those that are `broken`.
 
-        A piece of which nothing is left is drawn from the rest of its group; empty means that the group has none.
+        If nothing is left of a piece, its rows are drawn from the rest of its group. No rows mean that the group has
+        none left.
         """
         part = self._slots[item].part(epoch)
         if part.count > 1:
@@ -109,7 +111,7 @@ class Deck:
             if left := sorted(row for row in dealt if row not in broken):
                 return left
         usable = [row for row in part.rows if row not in broken] if broken else part.rows
-        return draw(usable, self.size, np.random.default_rng((self.seed, epoch, item)))
+        return draw_rows(usable, self.size, np.random.default_rng((self.seed, epoch, item)))
 
 
 def _parts(rows: Sequence[int], records: Sequence[VideoRecord], size: int | None) -> list[_Part]:
@@ -119,7 +121,7 @@ def _parts(rows: Sequence[int], records: Sequence[VideoRecord], size: int | None
 
 
 def _slots(parts: Sequence[_Part], visits: float, seed: int) -> list[_Slot]:
-    """Return the slots of an epoch that visits each part so often; a fraction goes through them from epoch to epoch."""
+    """Return the slots of an epoch that visits each part `visits` times; of a fraction, parts take turns by epoch."""
     whole = int(visits)
     slots = []
     for copy in range(whole):
@@ -130,27 +132,27 @@ def _slots(parts: Sequence[_Part], visits: float, seed: int) -> list[_Slot]:
         step = max(step, 1)
     if not step:
         return slots
-    # Neighbours in a table are alike.
+    # Neighbouring rows of a table are often alike.
     order = np.random.default_rng((seed, len(parts))).permutation(len(parts)).tolist()
     others = [replace(parts[place], copy=whole) for place in order]
     return slots + [_Slot(others, place, step) for place in range(step)]
 
 
 class EpochSampler(DistributedSampler):
-    """Torch's own distributed sampler, whose indices carry the epoch, and which can go on inside an epoch.
+    """Torch's distributed sampler, with two changes: an index holds the epoch too, and it can start inside an epoch.
 
-    An item draws videos and views from (seed, epoch, item). With the epoch inside the index, workers that prefetch or
-    live on over epochs need no state, and a resumed run draws what the uninterrupted one would have drawn. All ranks
-    together take items from the front of one order, which no number of ranks changes: where an epoch stands is
-    the number of its items that are done.
+    An item draws its videos and views from (seed, epoch, item). As the index holds the epoch, workers that prefetch or
+    stay alive over epochs need no state, and a resumed run draws the same as an uninterrupted one. All ranks together
+    take items from the front of one order, which does not depend on the number of ranks. So the number of items done is
+    enough to go on inside an epoch.
 
     Args:
-        dataset: Data set of items; each rank gets equally many, the first ones repeated if need be.
+        dataset: Data set of items; each rank gets equally many, and the first items are repeated if needed.
         num_replicas: Number of ranks.
         rank: This rank.
         seed: Seed of the order.
         epoch: Epoch to start with.
-        done: Items of that epoch that are done already, on all ranks together.
+        done: Number of items of that epoch that are already done, on all ranks together.
     """
 
     def __init__(

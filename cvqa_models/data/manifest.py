@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.csv_table import frame_text, numbers, read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id, read_cvqad
-from cvqa_models.data.atomic import write_text
-from cvqa_models.data.files import index_videos, locate
+from cvqa_models.data.labels import LabelTable
+from cvqa_models.data.videos import index_videos, locate
+from cvqa_models.files import write_text
+from cvqa_models.remote import beside
+from cvqa_models.tables import frame_text, numbers, read_csv, rows
 from cvqa_models.types import VideoRecord
 
 COLUMNS = [
@@ -26,7 +29,7 @@ SPLITS = ("", "train", "val", "test")
 
 
 class Source(Protocol):
-    """Anything that lists videos; a class of its own per data set."""
+    """Anything that lists videos; each kind of data set has its own class."""
 
     def records(self) -> list[VideoRecord]:
         """Return the videos in a fixed order."""
@@ -41,8 +44,8 @@ class Manifest:
             std.
         target: Column that holds the score, for data sets with several.
         higher_is_better: Whether a larger score means better quality; otherwise the score is negated.
-        weigh_by_std: Whether a sure label weighs more in the loss: weights are multiplied by the inverse square of
-            `std`, relative to the median of the group.
+        weigh_by_std: Whether labels with a small `std` get more weight in the loss: weights are multiplied by the
+            inverse square of `std`, relative to the median of the group.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Manifest:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the table is malformed, or weights need a `std` that is not there.
+            ValueError: If the table is malformed, or weights need a `std` that is missing.
         """
         records = read_manifest(self.path, target=self.target)
         if self.weigh_by_std:
@@ -88,9 +91,10 @@ class Mixed:
 
     Args:
         sources: Data sets.
-        weights: One per source: how often its items come in an epoch. 2 shows each twice, 0.5 half of them, the others
-            in the next epoch; null shows each once. A set of thousands of videos without groups is thousands of videos
-            divided by `videos_per_group` items, and would drown one of 57 groups.
+        weights: How often the items of each source come in an epoch, one number per source. 2 uses each item twice; 0.5
+            uses half of them, and the other half in the next epoch; null uses each once. A data set of thousands of
+            videos without groups has (videos / `videos_per_group`) items, many more than a data set of 57 groups; a
+            weight evens this out.
 
     Raises:
         ValueError: If there is not one positive weight per source.
@@ -108,7 +112,7 @@ class Mixed:
         """Return the videos of the first source, then of the next.
 
         Raises:
-            ValueError: If two sources have a group of one name, whose scores would then be compared.
+            ValueError: If two sources have a group of the same name, as their scores would then be compared.
         """
         mixed: list[VideoRecord] = []
         for number, (source, weight) in enumerate(zip(self.sources, self.weights, strict=True), start=1):
@@ -124,48 +128,73 @@ class Mixed:
 
 
 def read_manifest(path: str | Path, *, target: str = "mos", dialect: Dialect = FOUND_OUT) -> list[VideoRecord]:
-    """Return the rows of a canonical table; relative paths count from the table's folder.
+    """Return the rows of a canonical table; relative paths start at the table's folder.
 
-    A missing group is the table's name, so that a data set without groups is one group; a missing reference is the
-    video itself.
+    A row without a group gets the table's name as group, so a data set without groups is one group. A row without a
+    reference gets its own `video_id` as reference.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a cell is malformed, or a video stands twice in one group.
+        ValueError: If a cell is malformed, or a video is repeated in a group.
     """
     required = ["video_id"] if target == "mos" else ["video_id", target]
-    table = read_csv(path, required, dialect=dialect)
-    for column in COLUMNS:
-        if column not in table:
-            table[column] = ""
-    mos = numbers(table, target, path, blank=math.nan).tolist()
-    weight = numbers(table, "weight", path, blank=1.0).tolist()
-    std = numbers(table, "std", path, blank=math.nan).tolist()
-    bitrate = numbers(table, "bitrate_kbps", path, blank=math.nan).tolist()
+    columns = _columns(read_csv(path, required, dialect=dialect), path, target)
     folder = Path(path).parent
-    records = []
-    for row, cells in enumerate(table[COLUMNS].to_dict("records")):
-        reference = cells["reference"] or cells["video_id"]
-        record = VideoRecord(
-            video_id=cells["video_id"],
-            path=str(locate(folder, cells["path"])) if cells["path"] else None,
-            group=cells["group"] or Path(path).stem,
-            reference=reference,
-            mos=mos[row],
-            weight=weight[row],
-            std=std[row],
-            codec=cells["codec"],
-            preset=cells["preset"],
-            bitrate_kbps=bitrate[row],
-            split=cells["split"],
-        )
-        _check_row(record, f"'{path}' row {row + 1}")
-        records.append(record)
-    if "reference_path" in table:
-        sources = [str(locate(folder, cell)) if cell else None for cell in table["reference_path"]]
-        records = [replace(record, reference_path=source) for record, source in zip(records, sources, strict=True)]
+    for name in ("path", "reference_path"):
+        columns[name] = [beside(path, cell) or str(locate(folder, cell)) if cell else None for cell in columns[name]]
+    names = list(columns)
+    records = [VideoRecord(**dict(zip(names, cells, strict=True))) for cells in zip(*columns.values(), strict=True)]
     check_unique(records, path)
     return records
+
+
+def _columns(table: pd.DataFrame, path: str | Path, target: str = "mos") -> dict[str, list[Any]]:
+    """Return the columns of a canonical table, field of `VideoRecord` -> values; all is checked but repeated rows.
+
+    Raises:
+        ValueError: If a cell is malformed.
+    """
+    blanks = {"mos": math.nan, "weight": 1.0, "std": math.nan, "bitrate_kbps": math.nan}
+    columns: dict[str, list[Any]] = {}
+    for name in [*COLUMNS, "reference_path"]:
+        source = target if name == "mos" else name
+        if source not in table:
+            columns[name] = [blanks.get(name, "")] * len(table)
+        elif name in blanks:
+            columns[name] = numbers(table, source, path, blank=blanks[name]).tolist()
+        else:
+            columns[name] = table[source].tolist()
+    stem = Path(path).stem
+    if not all(columns["group"]):
+        columns["group"] = [group or stem for group in columns["group"]]
+    if not all(columns["reference"]):
+        pairs = zip(columns["reference"], columns["video_id"], strict=True)
+        columns["reference"] = [reference or video_id for reference, video_id in pairs]
+    _check_columns(columns, path)
+    return columns
+
+
+def read_labels(path: str | Path, dialect: Dialect = FOUND_OUT) -> LabelTable:
+    """Return the columns of a label table that evaluation needs: a canonical one, or one with CVQAD's columns.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the table is malformed.
+    """
+    table = read_csv(path, dialect=dialect)
+    if {*KEYS, "subjective_score"} <= set(table):
+        return LabelTable.of(read_cvqad(str(path), dialect=dialect))
+    if "video_id" not in table:  # with another separator it may have that column
+        table = read_csv(path, ["video_id"], dialect=dialect)
+    columns = _columns(table, path)
+    del table
+    if len(set(columns["video_id"])) < len(columns["video_id"]):
+        return LabelTable.of(read_manifest(path, dialect=dialect))  # it also checks for repeated rows
+    return LabelTable(
+        **{name: columns[name] for name in ("video_id", "group", "reference", "codec", "preset")},
+        mos=np.array(columns["mos"]),
+        bitrate=np.array(columns["bitrate_kbps"]),
+    )
 
 
 def read_table(path: str | Path, dialect: Dialect = FOUND_OUT) -> list[VideoRecord]:
@@ -185,7 +214,7 @@ def read_table_ids(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it has neither, or a video stands twice.
+        ValueError: If it has neither, or a video is repeated.
     """
     table = read_csv(path)
     if "video_id" in table:
@@ -201,7 +230,7 @@ def read_table_ids(path: str | Path) -> list[str]:
 
 
 def write_manifest(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a canonical table, its own columns first and any others after them; whole or not at all.
+    """Write a canonical table, its canonical columns first and any others after them; whole or not at all.
 
     Raises:
         ValueError: If the file cannot be written.
@@ -211,7 +240,10 @@ def write_manifest(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def check_unique(records: Iterable[VideoRecord], origin: str | Path) -> None:
-    """Raise a ValueError if a video stands twice in one group, or one video_id means two files."""
+    """Raise a ValueError if a video is repeated in a group, or a video_id names two files."""
+    records = list(records)
+    if len({record.video_id for record in records}) == len(records):
+        return
     seen: set[tuple[str, str]] = set()
     paths: dict[str, str | None] = {}
     for record in records:
@@ -240,12 +272,20 @@ def _weighted_by_std(records: list[VideoRecord], path: str) -> list[VideoRecord]
     return [replace(one, weight=one.weight * (usual[one.group] / one.std) ** 2) for one in records]
 
 
-def _check_row(record: VideoRecord, place: str) -> None:
-    if not record.video_id:
+def _check_columns(columns: Mapping[str, list[Any]], path: str | Path) -> None:
+    """Raise a ValueError that names the first row with a value that is not allowed."""
+    negative = any((np.array(columns[name]) < 0).any() for name in ("weight", "std"))
+    if all(columns["video_id"]) and set(columns["split"]) <= set(SPLITS) and not negative:
+        return
+    least = {name: [row for row, value in enumerate(columns[name]) if value < 0] for name in ("weight", "std")}
+    splits = [row for row, split in enumerate(columns["split"]) if split not in SPLITS]
+    nameless = [row for row, name in enumerate(columns["video_id"]) if not name]
+    row = min([*nameless[:1], *splits[:1], *least["weight"][:1], *least["std"][:1]], default=None)
+    assert row is not None
+    place = f"'{path}' row {row + 1}"
+    if row in nameless[:1]:
         raise ValueError(f"{place}: `video_id` is empty; give every video a unique name.")
-    if record.split not in SPLITS:
-        raise ValueError(f"{place}: `split` is {record.split!r}; expected train, val, test or nothing.")
-    if record.weight < 0:
-        raise ValueError(f"{place}: `weight` is {record.weight}; expected a number that is not negative.")
-    if record.std < 0:
-        raise ValueError(f"{place}: `std` is {record.std}; expected a number that is not negative.")
+    if row in splits[:1]:
+        raise ValueError(f"{place}: `split` is {columns['split'][row]!r}; expected train, val, test or nothing.")
+    name = "weight" if row in least["weight"][:1] else "std"
+    raise ValueError(f"{place}: `{name}` is {columns[name][row]}; expected a number that is not negative.")

@@ -1,4 +1,4 @@
-"""Which file on disk is which row of a table, however the two spell the name."""
+"""Match rows of a table with files on disk, even if the two spell the name differently."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from cvqa_models.csv_table import near_misses, number
-from cvqa_models.data.files import composed, find_videos, without_extension
+from cvqa_models.data.videos import composed, find_videos, without_extension
+from cvqa_models.tables import near_misses, number
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +26,16 @@ def match_videos(
 
     Args:
         names: video_id -> file name, with or without extension; `a/b` is found as `b` below any folder `a`.
-        folder: Where the videos lie, at any depth.
-        partial: Whether rows without a video, and videos without a row, are left out with a warning instead of
-            refused.
-        prefix: Only files whose stem starts so are expected to have a row.
-        file_key: From a file's stem to the table's spelling, for data sets where they differ.
+        folder: Folder of the videos, searched at any depth.
+        partial: Whether rows without a video, and videos without a row, are left out with a warning; otherwise they are
+            an error.
+        prefix: Only files whose stem starts with this need a row.
+        file_key: Function from a file's stem to the table's spelling, for data sets where they differ.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If a name fits several files; if a row has no video or a video has no row, with the most similar
-            names of the other side.
+        ValueError: If a name fits several files, a row has no video, or a video has no row. The message gives the most
+            similar names of the other side.
     """
     files = find_videos(folder)
     index = _by_ending(files, Path(folder), file_key)
@@ -66,7 +66,7 @@ def match_videos(
 
 
 def _foreign(lost: Mapping[str, str], index: Mapping[str, list[Path]], folder: str | Path) -> dict[str, str]:
-    """Return video_id -> the longest ending that is there, for names that are paths of another system.
+    """Return video_id -> the longest ending of its name for which there is a file, for paths of another system.
 
     Raises:
         ValueError: If two such names fit one file.
@@ -92,7 +92,7 @@ def _foreign(lost: Mapping[str, str], index: Mapping[str, list[Path]], folder: s
 
 
 def _rewritten(lost: Sequence[str], stray: Sequence[str]) -> str:
-    """Return a remark where a spreadsheet seems to have taken names for numbers, as 7 for 007 or 100000 for 1e5."""
+    """Return a remark if a spreadsheet seems to have turned names into numbers, as 007 into 7 or 1e5 into 100000."""
     values = {number(name): name for name in stray}
     for name in lost:
         value = number(name)

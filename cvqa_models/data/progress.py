@@ -1,25 +1,22 @@
-"""How far training has come in its epoch, in items of all ranks: what an epoch goes on from, on any number of ranks."""
+"""Progress inside a training epoch, in items of all ranks, so that a run can go on with any number of ranks."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 import pytorch_lightning as pl
 
-if TYPE_CHECKING:
-    from pytorch_lightning.loops.progress import _ProcessedTracker
-
 
 class TrainingProgress:
-    """The items that an epoch of training has done, read from and written into the counters of Lightning's loops.
+    """The number of items that a training epoch has done; read from and written to the counters of Lightning's loops.
 
-    Lightning counts batches of one rank. After a resume on another number of ranks, or with batches of another size,
-    the same count would stand for other items, so it is set to what leaves the right number of batches.
+    Lightning counts batches of one rank. After a resume with another number of ranks or another batch size, the same
+    count would mean other items. So the count is set such that the right number of batches is left.
 
     Args:
-        trainer: The trainer, whose loops are restored already where a run is resumed.
+        trainer: The trainer; if a run is resumed, its loops are already restored.
         items: Items in an epoch.
         per_batch: Items in a batch.
     """
@@ -28,24 +25,25 @@ class TrainingProgress:
         self.trainer = trainer
         self.items = items
         self.per_batch = per_batch
-        # Epoch, its items done, and its batches done, when this process took over.
+        # Epoch, its items done, and its batches done, at the start of this process.
         self._start = (0, 0, 0)
 
     @property
-    def _epochs(self) -> _ProcessedTracker:
-        return cast("_ProcessedTracker", self.trainer.fit_loop.epoch_progress.current)
+    def _epochs(self) -> Any:
+        return self.trainer.fit_loop.epoch_progress.current
 
     @property
-    def _steps(self) -> _ProcessedTracker:
-        return cast("_ProcessedTracker", self.trainer.fit_loop.epoch_loop.batch_progress.current)
+    def _steps(self) -> Any:
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current
 
     def resume(self, done: int | None) -> tuple[int, int]:
-        """Return the epoch to start with and how many of its items are done, and set Lightning's counters to it.
+        """Return the epoch to start with and how many of its items are done, and set Lightning's counters to match.
 
         Args:
-            done: Items done of an unfinished epoch; None counts them from the batches, for a checkpoint that lacks it.
+            done: Items done of an unfinished epoch; None computes it from the batches, for a checkpoint without this
+                number.
         """
-        # When a run is resumed, `trainer.current_epoch` still lags here; these counters do not.
+        # When a run is resumed, `trainer.current_epoch` is not yet up to date here; these counters are.
         epochs, steps = self._epochs, self._steps
         if epochs.ready == epochs.processed:
             return epochs.ready, 0
@@ -57,7 +55,7 @@ class TrainingProgress:
         for name in ("ready", "started", "processed", "completed"):
             setattr(steps, name, getattr(steps, name) + shift)
         self._start = (epochs.processed, done, position)
-        # True of loaders that start anew.
+        # The warning is right only for loaders that start from the first batch again; ours does not.
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
         return epochs.processed, done
 
@@ -72,5 +70,5 @@ class TrainingProgress:
         return batches * self.per_batch * self.trainer.world_size
 
     def _batches(self, items: int) -> int:
-        """Return the batches of a rank for so many items of all ranks."""
+        """Return how many batches of one rank `items` items of all ranks make."""
         return math.ceil(math.ceil(items / self.trainer.world_size) / self.per_batch)

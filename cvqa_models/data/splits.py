@@ -1,4 +1,4 @@
-"""Which videos train, validate and test: always by reference, so that no content stands on two sides."""
+"""Divide videos into train, val and test, always by reference, so that no content is on two sides."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvqa_models.csv_table import near_misses
+from cvqa_models.tables import near_misses
 from cvqa_models.types import VideoRecord
 
 
 @dataclass(frozen=True)
 class Split:
-    """How references are divided; records that carry a split of their own keep it.
+    """How references are divided; records with their own split keep it.
 
     Attributes:
         val: Share of the references in [0, 1) for validation, or their names.
         test: Share of the references in [0, 1) for testing, or their names.
-        folds: Number of folds for cross-validation; the references of one fold are then the test set instead of `test`.
-            They hold about as many videos each: references are dealt out from the largest to the smallest.
-        fold: Which fold, counted from 0.
-        seed: Seed of the draw; the same seed gives the same folds on every machine. Null does not draw: references go
-            by their names.
+        folds: Number of folds for cross-validation; the references of one fold are then the test set, in place of
+            `test`. Folds have about equally many videos: references are given to folds from the largest to the
+            smallest.
+        fold: Number of the test fold, from 0.
+        seed: Seed of the draw; the same seed gives the same folds on every machine. Null does not draw: references are
+            taken in the order of their names.
     """
 
     val: float | list[str] = 0.2
@@ -64,7 +65,7 @@ def divide(records: Sequence[VideoRecord], split: Split) -> dict[str, list[Video
 
 
 def _assign(records: Sequence[VideoRecord], split: Split) -> dict[str, str]:
-    """Return reference -> side for the references without a split of their own."""
+    """Return reference -> side for the references that have no split of their own."""
     free = sorted({record.reference for record in records if not record.split})
     shuffled = free[::-1]
     if split.seed is not None:
@@ -84,7 +85,7 @@ def _assign(records: Sequence[VideoRecord], split: Split) -> dict[str, str]:
 
 
 def _deal(references: list[str], records: Sequence[VideoRecord], folds: int) -> list[list[str]]:
-    """Return the references of each fold: the largest first, always to the fold with the fewest videos so far."""
+    """Return the references of each fold. The largest go first, each to the fold with the fewest videos so far."""
     size = Counter(record.reference for record in records)
     dealt: list[list[str]] = [[] for _ in range(folds)]
     for name in sorted(references, key=size.__getitem__, reverse=True):

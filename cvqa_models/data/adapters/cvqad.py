@@ -11,9 +11,9 @@ from string import Formatter
 import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.csv_table import near_misses, numbers, read_csv, rows
-from cvqa_models.data.files import index_videos
 from cvqa_models.data.matching import match_videos
+from cvqa_models.data.videos import index_videos
+from cvqa_models.tables import near_misses, numbers, read_csv, rows
 from cvqa_models.types import VideoRecord
 
 KEYS = ("codec", "preset", "sequence", "crf")
@@ -29,12 +29,12 @@ class Cvqad:
 
     Args:
         labels: CSV file.
-        videos: Folder of the videos; null where every branch reads cached features.
+        videos: Folder of the videos; null if every branch reads cached features.
         filename_template: Stem of a video's file.
         references: Folder of the sources, with the sequence as stem; only full-reference systems need it.
         join_same_content: Whether sequences that differ only in `-20xx` or `-ugc` count as one reference, so that
             no split has the same content on both sides.
-        partial: Whether labels without a video and videos without a label are left out instead of refused.
+        partial: Whether labels without a video, and videos without a label, are left out; otherwise they are an error.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Cvqad:
 
         Raises:
             FileNotFoundError: If the table or a folder is not there.
-            ValueError: If the table is malformed, or it and the folder do not match, with the nearest names.
+            ValueError: If the table is malformed, or does not match the folder; the message gives the nearest names.
         """
         records = read_cvqad(self.labels, join_same_content=self.join_same_content)
         keys = rows(read_csv(self.labels, KEYS))
@@ -82,7 +82,7 @@ def read_cvqad(path: str, *, join_same_content: bool = False, dialect: Dialect =
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing, a score or bitrate is no number, or a key stands twice.
+        ValueError: If a column is missing, a score or bitrate is not a number, or a key is repeated.
     """
     table = read_csv(path, [*KEYS, "subjective_score"], dialect=dialect)
     mos = numbers(table, "subjective_score", path)
@@ -115,7 +115,7 @@ def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
     table["file"] = "enc_res_" + table["video_id"]
     table["group"] = table["sequence"] + "/" + table["preset"]
     table["reference"] = [SAME_CONTENT.sub("", sequence) for sequence in table["sequence"]]
-    # `bitrate` is a class (low, mid, high) and `crf` a rate or a quantiser, so neither is a number to learn from.
+    # `bitrate` is a class (low, mid, high), and `crf` a rate or a quantiser: neither is a bitrate in kb/s.
     return table.rename(columns={"subjective_score": "mos", "real_bitrate": "bitrate_kbps"})
 
 

@@ -1,4 +1,4 @@
-"""KoNViD-1k: an attribute table whose names lack what the files carry (`123` for `123_centercrop_..._8s.mp4`)."""
+"""KoNViD-1k: an attribute table with shorter names than the files (`123` for `123_centercrop_..._8s.mp4`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.csv_table import near_misses, read_csv
+from cvqa_models.tables import near_misses, read_csv
 
 FILE_COLUMNS = ("file_name", "flickr_id")
 
@@ -30,5 +30,5 @@ def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
 
 
 def file_key(stem: str) -> str:
-    """Return the number that both spellings of a file begin with."""
+    """Return the number with which both spellings of a file's name begin."""
     return stem.split("_", maxsplit=1)[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.csv_table import read_csv
+from cvqa_models.tables import read_csv
 
 
 def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:

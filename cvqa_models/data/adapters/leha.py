@@ -1,4 +1,4 @@
-"""LEHA-CVQAD (ACM MM 2025), the successor of CVQAD: its own column says which videos compare."""
+"""LEHA-CVQAD (ACM MM 2025), the successor of CVQAD: a column of its table says which videos compare."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.csv_table import read_csv, rows
 from cvqa_models.data.adapters.cvqad import KEYS, cvqad_id
+from cvqa_models.tables import read_csv, rows
 
 
 def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:

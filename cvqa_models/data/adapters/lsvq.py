@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.csv_table import read_csv
+from cvqa_models.tables import read_csv
 
 
 def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
-    """Return canonical columns; rows flagged `is_test` get the split test, so that training leaves them alone."""
+    """Return canonical columns; rows flagged `is_test` get the split test, so that training does not use them."""
     table = read_csv(src, ["name", "mos"], dialect=dialect)
     table["file"] = table["name"]
     if "is_test" in table:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.data.files import without_extension
+from cvqa_models.data.videos import without_extension
 
 
 def read(src: Path, _: Dialect = FOUND_OUT) -> pd.DataFrame:
@@ -16,7 +16,7 @@ def read(src: Path, _: Dialect = FOUND_OUT) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no JSON list of such objects.
+        ValueError: If it is not a JSON list of such objects.
     """
     if not src.is_file():
         raise FileNotFoundError(f"There is no file '{src}'; give a JSON list of scores.")

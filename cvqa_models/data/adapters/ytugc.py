@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.csv_table import read_csv
+from cvqa_models.tables import read_csv
 
 
 def read(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
-    """Return canonical columns; `mos` is MOSFull, its spread stdFull, and the chunk scores stay beside it."""
+    """Return canonical columns; `mos` is MOSFull, its spread is stdFull, and the columns of chunk scores are kept."""
     table = read_csv(src, ["vid", "MOSFull"], dialect=dialect)
     table["file"] = table["vid"]
     return table.rename(columns={"vid": "video_id", "MOSFull": "mos", "stdFull": "std"})

@@ -18,12 +18,12 @@ from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.manifest import Mixed
 from cvqa_models.data.splits import Split
 from cvqa_models.types import Batch, Demand, VideoRecord
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Crop, Resize
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Crop, Resize
 from cvqa_models.video.view import View
 from tests.unit.data.footage import make_videos
 
-VIEW = View(KeyFrames(count=1), Resize(4, 4))
+VIEW = View(KeyFrames(1), Resize(4, 4))
 
 
 class Source:
@@ -196,7 +196,7 @@ class Decoding(Model):
 
     @property
     def demands(self) -> dict[str, Demand]:
-        return {"a": Demand(View(KeyFrames(count=2), Crop(16, random=True)), None)}
+        return {"a": Demand(View(KeyFrames(2), Crop(16, random=True)), None)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         (view,) = batch.views.values()
@@ -233,7 +233,7 @@ def test_training_shares_views_in_a_group_as_it_is_told(tmp_path: Path, store: s
         ({"videos_per_group": 1}, "`videos_per_group` is 1; expected at least 2"),
         ({"groups_per_batch": 0}, "`groups_per_batch` is 0; expected at least 1"),
         ({"kept_draws": 0}, "`kept_draws` is 0; expected at least 1"),
-        ({"videos_per_chunk": 0}, "`videos_per_chunk` is 0; expected at least 1"),
+        ({"videos_at_once": 0}, "`videos_at_once` is 0; expected at least 1"),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, int], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +17,14 @@ from cvqa_models.data import dataset as module
 from cvqa_models.data.dataset import VideoDataset, concatenate, load_batch
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.types import Demand, VideoRecord
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Crop, Native, Resize
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Crop, Native, Resize
 from cvqa_models.video.reader import ReadOptions
 from cvqa_models.video.view import View
 
-SMALL = View(KeyFrames(count=2), Resize(4, 4))
-RANDOM = View(KeyFrames(count=2), Crop(3, random=True))
-NATIVE = View(KeyFrames(count=1), Native())
+SMALL = View(KeyFrames(2), Resize(4, 4))
+RANDOM = View(KeyFrames(2), Crop(3, random=True))
+NATIVE = View(KeyFrames(1), Native())
 RECORDS = [VideoRecord(f"v{i}", f"v{i}.mp4", f"g{i // 3}", "r", mos=float(i), weight=0.5) for i in range(6)]
 OPTIONS = ReadOptions()
 
@@ -162,9 +163,7 @@ def test_frames_of_several_sizes_are_refused(decoder: Decoder) -> None:
 @pytest.mark.parametrize("mos", [1e200, -1e39, 1e-200])
 def test_labels_that_float32_does_not_hold_are_named(store: FeatureStore, mos: float) -> None:
     records = [RECORDS[0], replace(RECORDS[1], mos=mos)]
-    with pytest.raises(
-        ValueError, match=f"`mos` of 'v1' is {re.escape(str(mos))}, outside of what models compute with"
-    ):
+    with pytest.raises(ValueError, match=f"`mos` of 'v1' is {re.escape(str(mos))}, outside the range of float32"):
         load_batch(records, {"a": Demand(SMALL, "cached")}, store, OPTIONS)
 
 
@@ -211,6 +210,18 @@ def test_a_video_without_file_and_features_is_named() -> None:
         load_batch([VideoRecord("v", None, "g", "r")], {"a": Demand(SMALL, "cached")}, None, OPTIONS)
 
 
+def test_measured_values_come_from_the_store_or_are_asked_for(decoder: Decoder, store: FeatureStore) -> None:
+    batch = load_batch(RECORDS[:2], {"a": Demand(None, "cached")}, store, OPTIONS)
+    assert batch.features["a"].shape == (2, 2, 5)
+    assert not batch.views
+    with pytest.raises(ValueError, match=r"Branch `a` takes measured values, .* and there is no `data\.store`; run"):
+        load_batch(RECORDS[:2], {"a": Demand(None, "cached")}, None, OPTIONS)
+    demands = {"a": Demand(None, "other"), "b": Demand(SMALL, None)}
+    with pytest.raises(ValueError, match=r"lacks 6 videos \(first: 'v0'\); run `cvqa extract --from-table"):
+        VideoDataset(RECORDS, [[0, 1]], demands, store, OPTIONS)
+    assert decoder.calls == [], "before any decode"
+
+
 def test_a_broken_video_ends_the_run(decoder: Decoder) -> None:
     decoder.broken = {"v1.mp4"}
     with pytest.raises(ValueError, match=r"'v1\.mp4' is broken"):
@@ -255,3 +266,27 @@ def test_kept_draws_come_again_without_another_decode(decoder: Decoder) -> None:
     assert not torch.equal(epochs[0], epochs[1])
     for epoch in range(2):
         assert torch.equal(epochs[epoch], fresh[epoch, 1].views[RANDOM.key])
+
+
+@pytest.mark.parametrize("kept", [None, 2])
+def test_what_branches_draw_is_new_in_each_epoch_and_the_same_for_a_group(decoder: Decoder, kept: int | None) -> None:
+    demands, items = {"a": Demand(RANDOM, None)}, [[0, 1, 2], [3, 4, 5]]
+    training = VideoDataset(RECORDS, items, demands, None, OPTIONS, seed=5, kept_draws=kept)
+    seeds = [training[epoch, item].seeds for epoch in range(6) for item in range(2)]
+    assert all(found is not None and len(found) == 3 and len(set(found.tolist())) == 1 for found in seeds)
+    assert len({int(found[0]) for found in seeds if found is not None}) == 12
+    again = VideoDataset(RECORDS, items, demands, None, OPTIONS, seed=5)
+    assert torch.equal(again[3, 1].seeds, training[3, 1].seeds)  # type: ignore[arg-type]
+    apart = VideoDataset(RECORDS, items, demands, None, OPTIONS, seed=5, shared_views=False)
+    assert len(set(apart[0, 0].seeds.tolist())) == 3  # type: ignore[union-attr]
+    joined = concatenate([training[0, 0], training[0, 1]])
+    assert joined.seeds.tolist() == [*seeds[0].tolist(), *seeds[1].tolist()]  # type: ignore[union-attr]
+    assert joined.select(slice(2, 4)).to("cpu").seeds.tolist() == joined.seeds[2:4].tolist()  # type: ignore
+    assert VideoDataset(RECORDS, items, demands, None, OPTIONS)[0].seeds is None
+
+
+def test_seeds_take_nothing_from_what_views_draw(decoder: Decoder) -> None:
+    data = VideoDataset(RECORDS, [[0]], {"a": Demand(RANDOM, None)}, None, OPTIONS, seed=5)
+    rng = np.random.default_rng((5, 2, zlib.crc32(RECORDS[0].group.encode())))
+    expected = load_batch(RECORDS[:1], data.demands, None, OPTIONS, [rng])
+    assert torch.equal(data[2, 0].views[RANDOM.key], expected.views[RANDOM.key])

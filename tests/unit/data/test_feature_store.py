@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from cvqa_models.data import feature_store
 from cvqa_models.data.feature_store import FeatureStore, UnusableError, file_name, time_of_change
-from cvqa_models.data.files import sha256
+from cvqa_models.files import sha256
 
 TOKENS = torch.arange(6.0).reshape(2, 3)
 
@@ -230,7 +230,7 @@ def test_a_full_disk_leaves_nothing(store: FeatureStore, monkeypatch: pytest.Mon
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("cvqa_models.data.atomic.os.fsync", full)
+    monkeypatch.setattr("cvqa_models.files.os.fsync", full)
     with pytest.raises(ValueError, match=r"v\.safetensors' cannot be written \(No space left on device\)"):
         store.write("key", "v", TOKENS, {})
     assert [path for path in store.root.rglob("*") if path.is_file()] == []

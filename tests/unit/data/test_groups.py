@@ -12,7 +12,7 @@ import pytest
 from torch.utils.data import DistributedSampler
 
 from cvqa_models.data.adapters.cvqad import Cvqad
-from cvqa_models.data.groups import Deck, EpochSampler, chunk, draw, group_rows
+from cvqa_models.data.groups import Deck, EpochSampler, draw_rows, group_rows, in_pieces
 from cvqa_models.data.splits import Split, divide
 from cvqa_models.types import VideoRecord
 
@@ -50,17 +50,17 @@ def test_rows_of_groups_keep_the_order() -> None:
 
 
 def test_chunks_cover_every_row_once() -> None:
-    assert chunk([[0, 1, 2, 3, 4], [5]], 2) == [[0, 1], [2, 3], [4], [5]]
-    assert chunk([[0, 1, 2]], None) == [[0, 1, 2]]
+    assert in_pieces([[0, 1, 2, 3, 4], [5]], 2) == [[0, 1], [2, 3], [4], [5]]
+    assert in_pieces([[0, 1, 2]], None) == [[0, 1, 2]]
 
 
 def test_a_draw_is_a_sorted_subset_that_favours_nobody() -> None:
     rows = [10, 11, 12, 13]
-    drawn = [draw(rows, 2, np.random.default_rng(seed)) for seed in range(400)]
+    drawn = [draw_rows(rows, 2, np.random.default_rng(seed)) for seed in range(400)]
     assert all(len(set(d)) == 2 and d == sorted(d) and set(d) <= set(rows) for d in drawn)
     counts = np.bincount(np.concatenate(drawn) - 10)
     assert counts.min() > 150  # 200 expected, standard deviation 10
-    assert draw(rows, None, np.random.default_rng(0)) == draw(rows, 9, np.random.default_rng(0)) == rows
+    assert draw_rows(rows, None, np.random.default_rng(0)) == draw_rows(rows, 9, np.random.default_rng(0)) == rows
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])

@@ -15,7 +15,7 @@ from cvqa_models.data.dataset import concatenate
 from cvqa_models.models.multibranch import MultiBranch
 from cvqa_models.types import Batch, VideoRecord
 from tests.unit.data.test_datamodule import trainer
-from tests.unit.models.cached import DIM, model
+from tests.unit.training.cached import DIM, model
 
 TRAINED, VALIDATED = 1800, 300
 GENERATOR = torch.Generator().manual_seed(0)
@@ -40,8 +40,14 @@ class Memory:
     def complete(self, cache_key: str, video_ids: Iterable[str]) -> bool:
         return True
 
+    def packed(self, cache_key: str, video_ids: Iterable[str]) -> bool:
+        return False
+
     def read(self, cache_key: str, video_id: str, *files: str | None) -> Tensor:
         return FEATURES[int(video_id[1:])]
+
+    def keep_times(self) -> None:
+        pass
 
 
 def batch(rows: slice) -> Batch:

@@ -1,8 +1,7 @@
-"""Which files on disk are videos, at any depth, and how their names are spelt."""
+"""Find the video files below a folder, and compare names that are spelt differently."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import unicodedata
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 log = logging.getLogger(__name__)
 
-# What FFmpeg's demuxers name as theirs and may hold video, but for pictures, sound and raw samples of unknown size.
+# Extensions that FFmpeg's demuxers name, if they may hold video; not pictures, sound or raw samples of unknown size.
 EXTENSIONS = frozenset(
     {
         ".mp4",
@@ -79,23 +78,17 @@ EXTENSIONS = frozenset(
     }
     | {".h261", ".h263", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".h266", ".266", ".vvc", ".bit"}
 )
-_NAMED = 3  # of the kinds of file that are passed over
-
-
-def sha256(path: str | Path) -> str:
-    """Return the digest of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+# A still counts as a video of one frame.
+STILLS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".jxl"})
+_NAMED = 3  # how many kinds of ignored files a message names
 
 
 def find_videos(folder: str | Path) -> list[Path]:
-    """Return every video below a folder, sorted; what is passed over is counted and named in the log.
+    """Return every video below a folder, sorted; the log counts and names the files that are ignored.
 
-    Hidden files and folders are not looked at, nor files whose names are no UTF-8, which no table can name. A file
-    beside a video of the same name, such as its subtitles, belongs to it and is not named.
+    In a folder without any video, stills are taken as videos; next to videos they are taken as covers and thumbnails.
+    Hidden files and folders are ignored. So are files whose names are not UTF-8, because no table can name them. A file
+    next to a video of the same name, such as its subtitles, belongs to the video and is not named in the log.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -105,7 +98,9 @@ def find_videos(folder: str | Path) -> list[Path]:
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder '{folder}'; give the folder that holds the videos.")
     files = sorted(path for path in _files(root) if path.is_file())
-    found = [path for path in files if path.suffix.lower() in EXTENSIONS and _is_text(path)]
+    named = [path for path in files if _is_text(path)]
+    found = [path for path in named if path.suffix.lower() in EXTENSIONS]
+    found = found or [path for path in named if path.suffix.lower() in STILLS]
     videos, stems = set(found), {path.with_suffix("") for path in found}
     passed = _passed_over([path for path in files if path not in videos and path.with_suffix("") not in stems])
     if not found:
@@ -117,7 +112,7 @@ def find_videos(folder: str | Path) -> list[Path]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Yield the files below a folder that are not hidden, as those are that a killed writer or a system leaves."""
+    """Yield the files below a folder that are not hidden: killed writers and systems leave hidden files."""
 
     def unreadable(error: OSError) -> None:
         log.warning("'%s' is passed over: %s.", error.filename, error.strerror)
@@ -132,7 +127,7 @@ def _is_text(path: Path) -> bool:
 
 
 def _passed_over(files: Collection[Path]) -> str:
-    """Return numbers and kinds of files in words, the most frequent first, with an example of each."""
+    """Return in words how many files there are of each kind, the most frequent first, with an example."""
     kinds: dict[str, list[Path]] = {}
     for path in files:
         kind = (path.suffix.lower() or "without an extension") if _is_text(path) else "with a name that is no UTF-8"
@@ -148,7 +143,7 @@ def index_videos(folder: str | Path) -> dict[str, Path]:
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If it holds no video, or two videos with one stem.
+        ValueError: If it holds no video, or two videos with the same stem.
     """
     return by_stem(find_videos(folder))
 
@@ -157,7 +152,7 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
     """Return stem, in composed Unicode -> file, in the order given.
 
     Raises:
-        ValueError: If two files have one stem.
+        ValueError: If two files have the same stem.
     """
     found: dict[str, Path] = {}
     for path in files:
@@ -169,21 +164,21 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
 
 
 def without_extension(name: str) -> str:
-    """Return a file name without its extension, if that is one of a video."""
+    """Return a file name without its extension, if that is an extension of videos or stills."""
     path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in EXTENSIONS else name
+    return str(path.with_suffix("")) if path.suffix.lower() in EXTENSIONS | STILLS else name
 
 
 def composed(name: str) -> str:
-    """Return a name in composed Unicode (NFC), as tables are read; some systems write names decomposed."""
+    """Return a name in composed Unicode (NFC), as in tables that were read; some systems write decomposed names."""
     return unicodedata.normalize("NFC", name)
 
 
 def locate(folder: Path, name: str) -> Path:
-    """Return the file that a table's cell names, seen from `folder`.
+    """Return the file that a table's cell names; relative names start at `folder`.
 
-    Where the name is not there as it is spelt, the same name in decomposed Unicode, or with the other system's
-    separators, is taken if that is there.
+    If there is no file of that spelling, the same name in decomposed Unicode, or with the separators of the other
+    system, is tried.
     """
     spellings = (name, unicodedata.normalize("NFD", name), composed(name), composed(name).replace("\\", "/"))
     if name.isascii() and "\\" not in name:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from cvqa_models.data.files import find_videos, index_videos, locate, sha256
+from cvqa_models.data.videos import find_videos, index_videos, locate
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -41,6 +40,13 @@ def test_every_type_of_video_is_looked_at_and_the_rest_is_named(
     ]
     with pytest.raises(ValueError, match=r"holds no video \(but 1 \.wav \(such as 's\.wav'\), 1 \.yuv"):
         find_videos(tmp_path / "sub")
+
+
+def test_stills_are_videos_where_there_is_no_other(tmp_path: Path) -> None:
+    touch(tmp_path, "a.JPG", "b/c.png", "list.csv")
+    assert index_videos(tmp_path) == {"a": tmp_path / "a.JPG", "c": tmp_path / "b/c.png"}
+    touch(tmp_path, "film.mp4")
+    assert list(index_videos(tmp_path)) == ["film"], "beside a video they are covers"
 
 
 def test_a_name_that_no_table_can_hold_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -82,9 +88,3 @@ def test_a_cell_finds_the_file_that_another_system_spells_otherwise(tmp_path: Pa
         "absent\u00e9.mp4": "absent\u00e9.mp4",
     }.items():
         assert locate(tmp_path, cell) == tmp_path / name
-
-
-def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
-    content = b"x" * 3_000_000
-    (tmp_path / "f").write_bytes(content)
-    assert sha256(tmp_path / "f") == hashlib.sha256(content).hexdigest()

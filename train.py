@@ -5,7 +5,7 @@ from cvqa_models import ending
 
 def train() -> None:
     """Run the command line; it is imported here, so that a signal during these seconds ends in one line too."""
-    from cvqa_models import cli
+    from cvqa_models.training import cli
 
     cli.train()
 

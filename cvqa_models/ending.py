@@ -13,12 +13,12 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from cvqa_models.mistakes import is_told, sentence
+from cvqa_models.messages import is_told, sentence
 
-MISTAKE = 2  # exit code, also where the good part of what was given is done and the bad part is named
+MISTAKE = 2  # exit code; also used when only a part of the input was bad, and the rest was done
 STARTER = "CVQA_STARTER"  # environment variable: number of the process that started the ranks of a run
-LOOK = 2.0  # seconds between two looks whether it is still there
-AT_ONCE = 1.0  # seconds; `timeout` and some launchers send a signal twice, which means it once
+LOOK = 2.0  # seconds between two checks whether the starter still runs
+AT_ONCE = 1.0  # seconds; `timeout` and some launchers send a signal twice: within this time both count as one
 
 # Signals that ask a program to end -> what the user is told of them.
 STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
@@ -27,8 +27,8 @@ STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 class Stopped(BaseException):
     """A signal asked the program to end.
 
-    It is no `KeyboardInterrupt`, which Lightning turns into an exit code of its own, and no `Exception`, so nothing
-    that handles errors takes it for one. What is open is closed on its way up.
+    It is not a `KeyboardInterrupt`, because Lightning gives those its own exit code. It is not an `Exception`, so no
+    code that handles errors catches it. Open files are closed as it passes up.
 
     Attributes:
         number: Number of the signal.
@@ -42,12 +42,13 @@ class Stopped(BaseException):
 def run(program: str, command: Callable[[], object]) -> NoReturn:
     """Run `command` and leave the process with its exit code.
 
-    The code is what the command returned if that is a number, else 0; 2 after a user's mistake, 128 and the number of
-    the signal after a signal (130 for Ctrl-C, 143 for SIGTERM), and 141 without a word if nobody reads the output any
-    more, as in `cvqa score ... | head`. A command that wants to keep something when it is stopped does so in `finally`.
+    The code is the number that the command returned, or 0 if it returned none. After a user's mistake it is 2. After a
+    signal it is 128 plus the signal's number (130 for Ctrl-C, 143 for SIGTERM). If the reader of the output has gone,
+    as in `cvqa score ... | head`, it is 141 and nothing is printed. A command that must keep something when it is
+    stopped does so in `finally`.
 
     Args:
-        program: Name in front of what is said.
+        program: Name to print in front of messages.
         command: What to do.
     """
     _open_standard_streams()
@@ -56,16 +57,16 @@ def run(program: str, command: Callable[[], object]) -> NoReturn:
 
 
 def leave_with_starter(program: str) -> None:
-    """End this process when it is a rank of a run and the process that started the ranks is gone.
+    """End this process if it is a rank of a run and the process that started the ranks is gone.
 
-    It would wait for the others: up to half an hour while the run is set up, and on GPUs also in the middle of it. The
-    opposite case, a rank that is gone, is seen by the process that started it.
+    Otherwise it would wait for the other ranks: up to half an hour while the run is set up, and on GPUs also later. The
+    opposite case, a rank that is gone, is noticed by the process that started it.
 
     Args:
-        program: Name in front of what is said.
+        program: Name to print in front of messages.
     """
     starter = int(os.environ.get(STARTER, os.getpid()))
-    # Ranks that `torchrun` starts have a watcher in it.
+    # `torchrun` itself watches the ranks that it starts.
     if "LOCAL_RANK" not in os.environ or "TORCHELASTIC_RUN_ID" in os.environ or starter == os.getpid():
         os.environ[STARTER] = str(os.getpid())  # for the ranks that this process starts
         return
@@ -87,7 +88,7 @@ def _exit_code(program: str, command: Callable[[], object]) -> int:
         return _stopped(program, stop.number)
     except KeyboardInterrupt:  # raised by a library, or before the signal was caught
         return _stopped(program, signal.SIGINT)
-    except Exception as error:  # all kinds that `is_told` knows; any other is a fault of ours and keeps its traceback
+    except Exception as error:  # only those that `is_told` accepts; any other is a bug of ours and keeps its traceback
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             _drop_output()
             return 128 + signal.SIGPIPE
@@ -101,12 +102,12 @@ def _exit_code(program: str, command: Callable[[], object]) -> int:
 def _stopped(program: str, number: int) -> int:
     _say(f"{program}: stopped by {STOPS[signal.Signals(number)]}; what was complete is kept.")
     for stop in STOPS:
-        signal.signal(stop, signal.SIG_IGN)  # Python drops handlers as it leaves; another signal would change the code
+        signal.signal(stop, signal.SIG_IGN)  # Python removes handlers at its end; a signal would then change the code
     return _with_output(128 + number)
 
 
 def _with_output(code: int) -> int:
-    """Return `code` after writing out what was printed before; what cannot be written is dropped without a word."""
+    """Return `code` after writing out what was printed before; what cannot be written is dropped silently."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -124,7 +125,7 @@ def _nobody_reads() -> bool:
 
 
 def _drop_output() -> None:
-    """Send stdout nowhere, or Python would fail on the rest of it when it ends."""
+    """Send stdout to the null device; else Python would fail at its end, when it writes the rest."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -138,12 +139,13 @@ def _say(text: str) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open what the caller closed (`>&-`), or the next file opened would take its number and get what is printed.
+    """Open the standard streams that the caller closed (`>&-`).
 
-    A name with bytes that are no text is printed with their codes instead of ending in an error.
+    Otherwise the next opened file would get the number of such a stream, and printed text would go into that file.
+    Bytes of a name that are not text are printed as codes, without an error.
     """
     for number in range(3):
-        if not _is_open(number):  # then it is the lowest free number, which the next file gets
+        if not _is_open(number):  # then it is the lowest free number, and the next opened file gets it
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for name, number in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
@@ -166,12 +168,12 @@ def _catch_signals() -> None:
     first: list[float] = []
 
     def stop(number: int, _: FrameType | None) -> None:
-        if os.getpid() != owner:  # a forked worker, whose parent takes care of it
+        if os.getpid() != owner:  # a forked worker; its parent handles the signal
             if number != signal.SIGINT:
                 _die(number)
             return
         if first and time.monotonic() - first[0] > AT_ONCE:
-            _die(number)  # asked again: do not wait for anything to be closed
+            _die(number)  # the user asked again: end without closing anything
         if not first:
             first.append(time.monotonic())
             raise Stopped(number)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cvqa_models.types import Batch
-from tests.unit.models.test_module import make_batch, make_model
+from tests.unit.training.test_module import make_batch, make_model
 
 
 def joined(first: Batch, second: Batch) -> Batch:

@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from cvqa_models.branches.lmm_levels import LmmLevels
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.iqa_llava import IqaLlava
-from cvqa_models.models.module import Recipe
-from cvqa_models.nn.lora import Lora
+from cvqa_models.nn.lmm.lora import Lora
+from cvqa_models.training.module import Recipe
 from cvqa_models.types import Batch
+from cvqa_models.weights.sources import WeightSource
 from tests.ddp.fit_worker import joined
 from tests.unit.branches.tiny import LLAVA
 from tests.unit.models.test_level_scorer import make_batch
@@ -64,9 +65,10 @@ class ShardsSeen(pl.Callback):
 
 def main(ranks: int, dtype: str, out: str, start: str | None) -> None:
     torch.manual_seed(0)
-    branch = LmmLevels(untrained=LLAVA, count=2, lora=Lora(2, 4, dropout=0.0), dtype=dtype)  # type: ignore[arg-type]
+    branch = LmmLevels(untrained=LLAVA, num_clips=2, lora=Lora(2, 4, dropout=0.0), dtype=dtype)  # type: ignore[arg-type]
+    branch.sources["base"] = WeightSource("llava")  # as if its numbers were those of a file
     # Untrained scores lie close together, where correlations amplify rounding; the squared error does not.
-    loss = GroupLoss(plcc=0, srocc=0, krocc=0, anchor=0, mse=1)
+    loss = GroupLoss({"mse": 1.0})
     model = IqaLlava(branch, loss, recipe=Recipe(lr_backbone=0.02, videos_per_pass=2))
     # Plain steps down the gradient; Adam would blow up rounding in directions without any gradient.
     model.configure_optimizers = lambda: torch.optim.SGD(  # type: ignore[method-assign]

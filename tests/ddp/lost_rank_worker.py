@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from cvqa_models.mistakes import is_told, sentence
+from cvqa_models.messages import is_told, sentence
 
 
 def main(meeting: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cvqa_models.mistakes import is_told, sentence
+from cvqa_models.messages import is_told, sentence
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTER = """
@@ -33,7 +33,7 @@ def test_a_rank_whose_peer_is_killed_says_so(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout.startswith("True another process of this run ended or hung,"), done.stderr
+    assert done.stdout.startswith("True another process of this run ended or hung;"), done.stderr
 
 
 def test_the_errors_of_other_backends_are_known_by_their_class() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from cvqa_models.build import ffmpeg, mini
+from cvqa_models.corpus import ffmpeg
+from cvqa_models.corpus.synthetic import mini
 from tests.faults.conftest import TRIES
-from tests.faults.processes import finish, kill_after
+from tests.faults.processes import finish, kill_after, start, wait
 from tests.unit.data.footage import make_videos
 
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore")]
@@ -28,7 +30,12 @@ model:
     branches:
       timm:
         class_path: cvqa_models.branches.timm.Timm
-        init_args: {{name: test_vit, num_frames: 2, size: 32, frozen: true}}
+        init_args:
+          name: test_vit
+          view:
+            frames: {{class_path: cvqa_models.video.frame_rules.KeyFrames, init_args: {{num_clips: 2}}}}
+            pixels: {{class_path: cvqa_models.video.pixel_rules.Crop, init_args: {{size: 32, short: 32}}}}
+          frozen: true
 data:
   source: {{class_path: cvqa_models.data.manifest.Manifest, init_args: {{path: {manifest}}}}}
 """
@@ -162,3 +169,64 @@ def _again(words: list[str], log: Path, case: Case, out: Path) -> float:
     shutil.rmtree(out)
     case.old(out)
     return finish(words, log)
+
+
+def test_a_bulk_run_that_is_killed_ends_with_the_rows_of_one_that_is_not(
+    tmp_path: Path, count: Callable[[str, int, int], None]
+) -> None:
+    for number in range(12):
+        shutil.copy(_clip(tmp_path / "clip.mkv"), _made(tmp_path / "library" / f"{number}.mkv"))
+    (tmp_path / "library" / "broken.mp4").write_bytes(b"broken")
+    out, log = tmp_path / "out" / "rows.jsonl", tmp_path / "log"
+    words = ["score", str(tmp_path / "library"), "--out", str(out), "--workers", "2"]
+    begin = time.monotonic()
+    assert wait(start(words, log)) == 2  # for the broken one
+    seconds, whole = time.monotonic() - begin, sorted(out.read_text().splitlines())
+    assert len(whole) == 13
+    rng, killed, survived = random.Random(0), 0, 0
+    while killed < TRIES:
+        out.unlink(missing_ok=True)
+        first = killed
+        while killed < min(first + 4, TRIES) and kill_after(rng.uniform(0, seconds), words, log):
+            killed += 1
+        assert wait(start(words, log)) == 2
+        survived += (killed - first) * (sorted(out.read_text().splitlines()) == whole)
+    count("kill -9 of score --out", TRIES, survived)
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_a_demo_that_is_killed_again_and_again_ends_as_one_that_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: Callable[[str, int, int], None]
+) -> None:
+    monkeypatch.setattr(mini, "SCENES", mini.SCENES[:4])
+    # As many to a group as the official evaluation asks for.
+    monkeypatch.setattr(mini, "MULTIPLES", {"x264": tuple(0.4 * 1.25**step for step in range(15))})
+    monkeypatch.setattr(mini, "PRESETS", ("fast",))
+    run, data, log = tmp_path / "run", tmp_path / "data", tmp_path / "log"
+    words = ["demo", "--run", str(run), "--data", str(data)]
+    seconds = finish(words, log)
+    whole, rng, killed, survived = _results(run, data), random.Random(0), 0, 0
+    assert len(whole) > 30
+    while killed < TRIES:
+        shutil.rmtree(run)
+        shutil.rmtree(data)
+        before = killed
+        while killed < min(before + 20, TRIES) and kill_after(rng.uniform(0, seconds / 4), words, log):
+            killed += 1
+        if not (run / "report.html").exists():
+            finish(words, log)
+        found = _results(run, data)
+        differing = [name for name in {**whole, **found} if whole.get(name) != found.get(name)]
+        print("differs from an uninterrupted demo:", differing)  # shown where the count is not full
+        survived += (killed - before) * (not differing)
+    count("kill -9 of demo", TRIES, survived)
+
+
+def _results(run: Path, data: Path) -> dict[str, object]:
+    """Return what a demo ends with: its data set, features, predictions, submission, evaluation and report."""
+    names = ("predictions.csv", "submission.csv", "evaluation.json", "report.html", "predictions.png")
+    return _visible(data) | {name: (run / name).read_bytes() for name in names if (run / name).exists()}

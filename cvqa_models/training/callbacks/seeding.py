@@ -1,4 +1,4 @@
-"""Random numbers of training that hang on the step alone."""
+"""Make the random numbers of a training step depend only on the seed, the rank and the step."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 class SeedSteps(pl.Callback):
     """Seed torch before every training step by (seed, epoch, batch, rank).
 
-    Dropout then draws in a resumed run what it draws in an uninterrupted one, on every rank; no checkpoint has to keep
-    a generator's state.
+    So dropout draws the same numbers in a resumed run as in an uninterrupted one, on every rank, and a checkpoint need
+    not store the state of a generator.
 
     Args:
         seed: Seed of the run.

@@ -1,4 +1,4 @@
-"""A signal during training ends it after the batch at hand, with a checkpoint of what is done."""
+"""End training at a signal: finish the current batch, write a checkpoint, and stop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
-from cvqa_models.callbacks.checkpoints import LAST
 from cvqa_models.ending import AT_ONCE, Stopped
+from cvqa_models.training.callbacks.checkpoints import LAST
+from cvqa_models.training.lightning_private import cluster_environment, queue_again
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +23,12 @@ log = logging.getLogger(__name__)
 class StopAfterBatch(Checkpoint):
     """Handle SIGTERM, and in a SLURM job the signal that announces its end, between two batches.
 
-    Between batches the weights and the state of the optimiser belong together, and ranks can agree; after the last one
-    of an epoch comes its validation. After SIGTERM to any rank `last.ckpt` is written and the process ends with exit
-    code 143; a second one ends it at once, and so does the first where no training is under way. After SLURM's signal
-    (SIGUSR1), Lightning writes `hpc_ckpt_N.ckpt` and asks for the job to be queued again.
+    Between batches the weights and the state of the optimiser belong to the same step, and all ranks can agree. After
+    the last batch of an epoch, its validation is done first. After SIGTERM to any rank, `last.ckpt` is written and the
+    process ends with exit code 143. A second SIGTERM ends it at once; so does the first if no training is running.
+    After SLURM's signal (SIGUSR1), Lightning writes `hpc_ckpt_N.ckpt` and asks SLURM to queue the job again.
 
-    It is a checkpoint callback, since those come last: what the others have to remember of an epoch is known then.
+    It is a checkpoint callback because those are called last: by then the other callbacks have updated their state.
     """
 
     def __init__(self) -> None:
@@ -40,15 +41,16 @@ class StopAfterBatch(Checkpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._before = signal.getsignal(signal.SIGTERM)
-        environment = trainer._accelerator_connector.cluster_environment
+        environment = cluster_environment(trainer)
         if stage == "fit" and isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
             self._slurm = True
             if _in_main_thread():
-                # Lightning, which would save at once, in the middle of a batch, leaves a handler alone that it finds.
+                # Lightning would save at once, in the middle of a batch; it does not replace a handler that is already
+                # set.
                 signal.signal(environment.requeue_signal or signal.SIGUSR1, self._announce)
 
     def _take_over(self) -> None:
-        # Lightning's own handler starts a collective operation inside of a signal, where ranks do not meet.
+        # Lightning's own handler starts a collective operation inside the signal, when other ranks may not take part.
         if _in_main_thread():
             signal.signal(signal.SIGTERM, self._end)
 
@@ -89,10 +91,10 @@ class StopAfterBatch(Checkpoint):
     def _answer(self, trainer: pl.Trainer) -> None:
         if self._slurm and trainer.strategy.reduce_boolean_decision(self._announced, all=False):
             self._announced = False
-            trainer._signal_connector._slurm_sigusr_handler_fn(signal.SIGUSR1, None)  # type: ignore[arg-type]
+            queue_again(trainer)
         if trainer.strategy.reduce_boolean_decision(self._asked is not None, all=False):
             self._between_batches = True
-            # A launcher takes any code but 0 of a rank that it started for a fault, and kills the first rank.
+            # A launcher takes every exit code but 0 of its ranks for a failure, and then kills the first rank.
             raise Stopped(signal.SIGTERM) if trainer.is_global_zero else SystemExit(0)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which are kept, how they are written, and what of them holds on another machine."""
+"""The checkpoints of a run: which are kept, how they are written, and how they stay usable on another machine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-from cvqa_models.data.atomic import write_bytes
+from cvqa_models.files import write_bytes
 from cvqa_models.places import reaches_out
 
 BEST, LAST = "best", "last"
-# What a `ModelCheckpoint` remembers of files: single names, and names with their score.
+# State of a `ModelCheckpoint` that names files: single names, and names with their score.
 _NAMES = ("best_model_path", "kth_best_model_path", "last_model_path")
 _SCORES = "best_k_models"
 
@@ -25,27 +25,27 @@ _SCORES = "best_k_models"
 def checkpoints(run: Path) -> list[pl.Callback]:
     """Return the callbacks that keep `best.ckpt`, of the best `val/result`, and `last.ckpt` in `run`/checkpoints.
 
-    Two callbacks, because `save_last` writes only when the best one does: a run would be continued from its best epoch.
-    Each file has one name for the whole run, so a new one takes the place of the old one in one step.
+    These are two callbacks, because `save_last` writes only when the best one does: a run would then go on from its
+    best epoch, not its last. Each file has one name for the whole run, so a new one replaces the old one in one step.
     """
     folder = run / "checkpoints"
     best = ModelCheckpoint(
         dirpath=folder, filename=BEST, monitor="val/result", mode="max", enable_version_counter=False
     )
-    # `mode` says nothing without a monitor, but tells this callback's state from that of one that a user adds.
+    # Without a monitor `mode` has no effect; it only keeps this callback's state apart from that of a user's callback.
     last = ModelCheckpoint(dirpath=folder, filename=LAST, mode="max", enable_version_counter=False)
     return [best, last, PortableState()]
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all.
+    """Write checkpoints whole or not at all.
 
-    Lightning writes to the system's folder for temporary files and moves. Where that is another file system, the move
-    is a copy over the old checkpoint, and whoever is killed during it has neither.
+    Lightning writes to the system's folder for temporary files and then moves the file. If that folder is on another
+    file system, the move copies over the old checkpoint: a process killed during the copy loses both.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint; the old file of that name is there until the new one is whole.
+        """Write a checkpoint; the old file of that name stays until the new one is complete.
 
         Raises:
             ValueError: If it cannot be written, as on a full disk.
@@ -56,10 +56,10 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class PortableState(pl.Callback):
-    """Keep what callbacks store in a checkpoint free of this machine's paths, and let a resumed run obey its options.
+    """Keep this machine's paths out of the callbacks' state in a checkpoint, and let a resumed run obey its options.
 
-    A checkpoint callback remembers the files of its folder; in the checkpoint they are named relative to it. So a run
-    folder can be moved, and a checkpoint that is passed on says nothing of where it was made.
+    A checkpoint callback stores the names of the files in its folder; here they are made relative to that folder. So a
+    run folder can be moved, and a checkpoint given to others does not show where it was made.
     """
 
     def on_save_checkpoint(
@@ -81,7 +81,7 @@ class PortableState(pl.Callback):
             if not _stays_inside(state):
                 continue
             state = _absolute(_relative(state), str(keeper.dirpath))
-            # The best epoch of another run is no file of this one, which would wait for a better one in vain.
+            # The best epoch of another run has no file in this run, so this run must not compare its epochs with it.
             if keeper.file_exists(state["best_model_path"] or str(keeper.dirpath), trainer):
                 states[keeper.state_key] = state
         for stopping in trainer.early_stopping_callbacks:
@@ -104,10 +104,10 @@ def _absolute(state: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _stays_inside(state: object) -> bool:
-    """Return whether a callback's state names files of its own folder alone, and is of the form that Lightning writes.
+    """Return whether a callback's state names only files of its own folder, and has the form that Lightning writes.
 
-    The callback removes what its state names when a better epoch comes, so a name that leads out of the folder is not
-    taken over: it is of another run, or was put there to remove something.
+    When a better epoch comes, the callback removes the files that its state names. So a name outside the folder is not
+    accepted: it belongs to another run, or someone put it there to have a file removed.
     """
     if not isinstance(state, dict) or not isinstance(state.get(_SCORES, {}), dict):
         return False

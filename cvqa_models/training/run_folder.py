@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+import pandas as pd
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from cvqa_models.callbacks.checkpoints import BEST, LAST
-from cvqa_models.models.checkpoint import read_checkpoint
+from cvqa_models.files import sole_owner
+from cvqa_models.training.callbacks.checkpoints import BEST, LAST
+from cvqa_models.training.checkpoint import read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -21,28 +23,19 @@ NAMES = (BEST, LAST, HPC)  # what `--ckpt_path` may say instead of a path
 
 @contextmanager
 def owned(run: Path) -> Iterator[None]:
-    """Own a run folder until the block ends, or this process does, however it ends.
+    """Own a run folder until the block or this process ends, even if the process is killed.
 
-    The system gives the lock back when its owner dies. All ranks of a run are one owner: the first rank holds the lock.
+    All ranks of a run are one owner: the first rank holds the lock.
 
     Raises:
-        ValueError: If another run owns the folder.
+        ValueError: If another run owns the folder, or it cannot be written.
     """
     if getattr(rank_zero_only, "rank", 0):
         yield
         return
-    run.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run / "run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(
-            f"Another `fit` is under way in '{run}'; wait for its end, or choose another `--run`."
-        ) from None
-    try:
+    refusal = f"Another `fit` is under way in '{run}'; wait for its end, or choose another `--run`."
+    with sole_owner(run / "run.lock", refusal):
         yield
-    finally:
-        lock.release()
 
 
 def holds_run(run: Path) -> bool:
@@ -51,23 +44,23 @@ def holds_run(run: Path) -> bool:
 
 
 def interrupted(run: Path) -> bool:
-    """Return whether a run was put off by its scheduler (SLURM), which starts the same command again."""
+    """Return whether the scheduler (SLURM) interrupted a run; it starts the same command again."""
     return any(run.glob("hpc_ckpt_*.ckpt"))
 
 
 def find_checkpoint(run: Path, name: str, *, to_train: bool = False) -> Path | None:
     """Return the checkpoint that a name of `NAMES` means.
 
-    `best` is the one of the best `val/result`, `last` the newest that can be read, `hpc` the newest of those that were
-    written because a scheduler (SLURM) announced the end of a job. Newer ones that cannot be read are named in the log.
+    `best` is the one with the best `val/result`. `last` is the newest that can be read. `hpc` is the newest that was
+    written when a scheduler (SLURM) announced the end of a job. The log names newer ones that cannot be read.
 
     Args:
         run: Folder of the run.
-        name: Which one.
-        to_train: Pass over files that hold weights alone, from which training cannot go on.
+        name: One of `NAMES`.
+        to_train: Skip files that hold only weights, from which training cannot go on.
 
     Returns:
-        The file; None if the run has written none so far.
+        The file; None if the run has not written any yet.
 
     Raises:
         ValueError: If there are some, and none of them can be read.
@@ -102,9 +95,20 @@ def _files(run: Path, name: str = LAST) -> list[Path]:
     """Return the checkpoints that a name may mean, the newest first."""
     checkpoints, hpc = run / "checkpoints", list(run.glob("hpc_ckpt_*.ckpt"))
     files = {
-        # Until there was one name for it, that of the best file said its epoch and result.
+        # In older versions the name of the best file held its epoch and result.
         BEST: [*checkpoints.glob("best.ckpt")] or [*checkpoints.glob("epoch*-result*.ckpt")],
         LAST: [*checkpoints.glob("*.ckpt"), *hpc],
         HPC: hpc,
     }[name]
     return sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+
+
+def training_log(run: Path) -> pd.DataFrame | None:
+    """Return what a run has logged, in order, resumed parts last; None if there is no log.
+
+    The last line of a killed run may be cut short; it is left out.
+    """
+    parts = sorted(run.glob("logs*/metrics.csv"), key=lambda path: (len(path.parent.name), path.parent.name))
+    texts = [text[: text.rfind("\n") + 1] for text in (path.read_text(encoding="utf-8") for path in parts)]
+    logs = [pd.read_csv(io.StringIO(text)) for text in texts if text.strip()]
+    return pd.concat(logs) if logs else None

@@ -1,4 +1,4 @@
-"""What official figures hide: they are absolute values, so a reversed order looks like a good one."""
+"""Warn of reversed orders: official figures are absolute values, so a reversed order looks like a good one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ REVERSED = "REVERSED"
 
 
 def sign_notes(name: str, score: GroupScore) -> list[str]:
-    """Return a sentence on pooled coefficients below 0, and one that lists each group with a coefficient below 0.
+    """Return a sentence about pooled coefficients below 0, and one that lists each group with a coefficient below 0.
 
     Args:
-        name: What was scored, the start of each sentence.
+        name: Name of the scores, at the start of each sentence.
         score: Its evaluation.
     """
     sentences = []

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from cvqa_models.metrics.group_score import evaluate
 from cvqa_models.report.page import write_report
-from cvqa_models.report.tables import bitrate_class, class_table, join
+from cvqa_models.report.tables import bitrate_class, class_table, join, share_table
 from cvqa_models.types import VideoRecord
 
 
@@ -57,13 +57,14 @@ def test_a_class_has_the_pooled_coefficient_of_its_rows() -> None:
 
 
 def test_the_page_holds_its_images_and_escapes_names(tmp_path: Path) -> None:
-    log = pd.DataFrame({"epoch": [0, 1], "train/loss": [1.0, 0.5], "val/result": [0.1, 0.2]})
+    log = pd.DataFrame({"epoch": [0, 1], "step": [3, 7], "train/loss": [1.0, 0.5], "val/result": [0.1, 0.2]})
     page = write_report(tmp_path / "run", join(records(), scores()), log, note="<script>")
     text = page.read_text(encoding="utf-8")
-    assert text.count("data:image/png;base64,") == 2
+    assert text.count("data:image/png;base64,") == 4
     assert "<script>" not in text
     assert 'src="http' not in text
-    assert {path.name for path in page.parent.iterdir()} == {"report.html", "predictions.png", "training.png"}
+    pictures = {"predictions.png", "training.png", "residuals.png", "calibration.png"}
+    assert {path.name for path in page.parent.iterdir()} == {"report.html", *pictures}
 
 
 def test_a_reversed_model_is_said_to_be_so_on_the_page(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_names_of_bitrate_classes_hide_no_row_of_another_table() -> None:
         ],
         scores(),
     )
-    assert class_table(frame, "codec").set_index("codec")["videos"].to_dict() == {"a": 17, "b": 18, "unknown": 1}
+    assert class_table(frame, "codec").set_index("codec")["videos"].to_dict() == {"a": 17, "b": 18}
     assert class_table(frame, "preset").set_index("preset")["videos"].to_dict() == {"fast": 33, "low": 3}
 
 
@@ -121,3 +122,24 @@ def test_text_from_outside_is_escaped_in_the_page(tmp_path: Path) -> None:
     assert "<script" not in page
     assert "<img src=x" not in page
     assert page.count("&lt;script&gt;") >= 2 + 2 + 1 + 1  # groups, codecs, the preset, the note
+
+
+FOUND = {
+    "rows": {
+        "all branches": {"together": {"srocc": 0.9, "plcc": 0.8, "krocc": 0.7, "result": 0.8, "ci": {}}, "seeds": {}},
+        "a alone": {"together": {"srocc": 0.6, "plcc": 0.5, "krocc": 0.4, "result": 0.5, "ci": {}}, "seeds": {}},
+        "mean of all": {"together": {"srocc": 0.6, "plcc": 0.5, "krocc": 0.4, "result": 0.5, "ci": {}}},
+    },
+    "difference_to": "all branches",
+    "differences": {"a alone": {"value": -0.3, "low": -0.4, "high": -0.2}, "mean of all": {}},
+}
+
+
+def test_the_shares_of_branches_are_the_trained_rows_of_a_cross_validation() -> None:
+    table = share_table(FOUND)
+    assert table["model"].tolist() == ["all branches", "a alone"]
+    assert table["result"].tolist() == [0.8, 0.5]
+    assert table["difference"].tolist() == ["", "-0.3000 [-0.4000, -0.2000]"]
+    for wrong in ({}, [], {**FOUND, "differences": {}}):
+        with pytest.raises(ValueError, match="no rows of trained variants with `together` and a difference: "):
+            share_table(wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What `cvqa crossval` shows and writes."""
+"""Show and write the result of `cvqa crossval`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 from rich.table import Table
 
-from cvqa_models.commands.evaluation_output import ALL, Evaluation, without_nan
+from cvqa_models.evaluation.evaluate import ALL, Evaluation
+from cvqa_models.evaluation.payload import without_nan
+from cvqa_models.messages import console, printable
 from cvqa_models.metrics.group_score import METRICS
-from cvqa_models.mistakes import printable
-from cvqa_models.models.crossval import Outcome
-from cvqa_models.terminal import console
+from cvqa_models.training.crossval import Outcome
 
 
 def show(outcomes: Mapping[str, Outcome], evaluation: Evaluation, missing: Sequence[str] = ()) -> None:
-    """Print one row per configuration, the mean over seeds, then the average of the seeds' scores; then the baselines.
+    """Print per configuration the mean over seeds and the result of the averaged scores; then the baselines.
 
     Args:
-        outcomes: What was trained, by name.
+        outcomes: Results of training, by name.
         evaluation: Evaluation of each configuration's average, of all together and of the baselines.
-        missing: Why a baseline is not there.
+        missing: Why a baseline is missing.
     """
     first = next(iter(evaluation.rows.values())).score
     shown = Table(title=f"{first.videos} videos in {len(first.groups)} groups, all out of fold")
@@ -43,7 +43,7 @@ def show(outcomes: Mapping[str, Outcome], evaluation: Evaluation, missing: Seque
         if gap is not None:
             cells.append(f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]")
         shown.add_row(printable(name), *cells)
-    # A file or a pipe has no width of its own, and the default cuts every number.
+    # A file or a pipe has no width, and the default width would cut every number.
     page = console(width=None if sys.stdout.isatty() else 180)
     page.print(shown)
     for sentence in missing:

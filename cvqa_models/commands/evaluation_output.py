@@ -1,53 +1,23 @@
-"""What `cvqa evaluate` shows and writes."""
+"""Show the result of `cvqa evaluate`."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from rich.table import Table
 
+from cvqa_models.evaluation.evaluate import ALL, Evaluation, Row
+from cvqa_models.messages import console, printable
 from cvqa_models.metrics.bootstrap import Difference
-from cvqa_models.metrics.group_score import METRICS, GroupScore
-from cvqa_models.mistakes import printable
+from cvqa_models.metrics.group_score import METRICS
 from cvqa_models.report.signs import REVERSED, sign_notes
-from cvqa_models.terminal import console
-
-ALL = (*METRICS, "result")
-BASELINE = "bitrate_kbps"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One evaluated column.
-
-    Attributes:
-        score: Its coefficients, signed so that larger scores are better.
-        turned: Whether the column was negated for that.
-        ci: 95 % intervals by coefficient, signed like `score`.
-        extra: Further measures by name.
-    """
-
-    score: GroupScore
-    turned: bool
-    ci: dict[str, tuple[float, float]]
-    extra: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All rows by name, and the paired differences to the first by name."""
-
-    rows: dict[str, Row]
-    paired: dict[str, Difference]
 
 
 def show(result: Evaluation, ranked: bool) -> None:
-    """Print the rows as a table, the best official figure first if `ranked`, and what a reader must know beside it."""
-    # A file or a pipe has no width of its own, and the default cuts every number.
+    """Print the rows as a table, the best official figure first if `ranked`, and then the notes."""
+    # A file or a pipe has no width, and the default width would cut every number.
     page = console(width=None if sys.stdout.isatty() else 180)
     rows = list(result.rows.items())
     if ranked:
@@ -82,7 +52,7 @@ def _cells(name: str, row: Row, gap: Difference | None) -> list[str]:
 
 
 def notes(rows: Mapping[str, Row]) -> list[str]:
-    """Return a sentence for each thing that the official figures do not show: reversed orders, constants, turns."""
+    """Return a sentence for each fact that the official figures do not show: reversed orders, constants, negations."""
     sentences = []
     turned = [name for name, row in rows.items() if row.turned]
     if turned:
@@ -98,40 +68,3 @@ def notes(rows: Mapping[str, Row]) -> list[str]:
                 f"{', '.join(row.score.unscored[:6])}"
             )
     return sentences
-
-
-def payload_of(result: Evaluation, flat: bool) -> dict[str, Any]:
-    """Return the JSON content: one object if `flat`, else one per row; a value that is not defined is null."""
-    objects = {name: _object(row) for name, row in result.rows.items()}
-    if flat:
-        first, *others = objects
-        return {**objects[first], **({BASELINE: objects[BASELINE]} if BASELINE in others else {})}
-    paired = {name: vars(gap) for name, gap in result.paired.items()}
-    return {"rows": objects, **({"difference_to": next(iter(objects)), "differences": paired} if paired else {})}
-
-
-def _object(row: Row) -> dict[str, Any]:
-    content = {
-        **vars(row.score.official),
-        "signed": {metric: getattr(row.score, metric) for metric in ALL},
-        "against": row.score.against,
-        "turned": row.turned,
-        "ci": {metric: list(ends) for metric, ends in row.ci.items()},
-        "videos": row.score.videos,
-        "groups": [dict(vars(group)) for group in row.score.groups],
-        "unscored": row.score.unscored,
-        **row.extra,
-    }
-    cleaned: dict[str, Any] = without_nan(content)
-    return cleaned
-
-
-def without_nan(value: Any) -> Any:
-    """Return `value` with null in the place of every number that is not defined."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else value
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nan(item) for item in value]
-    return value

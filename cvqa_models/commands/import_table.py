@@ -1,32 +1,12 @@
-"""`cvqa import`: any data set's label file into the canonical table."""
+"""`cvqa import`: turn the label file of any data set into the canonical table."""
 
 from __future__ import annotations
 
-import importlib
-import json as json_format
-import logging
-import math
-import os
-from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 
-import pandas as pd
-
-from cvqa_models.commands.votes import read_votes
-from cvqa_models.csv_dialect import FOUND_OUT, Dialect
-from cvqa_models.csv_table import near_misses, no_number, number, read_csv, rows
-from cvqa_models.data import adapters
-from cvqa_models.data.atomic import write_text
-from cvqa_models.data.files import locate
-from cvqa_models.data.manifest import COLUMNS, SPLITS, read_manifest, write_manifest
-from cvqa_models.data.matching import match_videos
-from cvqa_models.terminal import say
-from cvqa_models.types import VideoRecord
-
-log = logging.getLogger(__name__)
-
-BLANK = {"mos": math.nan, "bitrate_kbps": math.nan, "weight": 1.0, "std": math.nan}  # numeric columns
+from cvqa_models.files import check_there, write_json
+from cvqa_models.messages import say
 
 
 def import_table(
@@ -45,191 +25,50 @@ def import_table(
     decimal: str | None = None,
     json: Path | None = None,
 ) -> None:
-    """Write a canonical table from a data set's own label file, and say how many rows, groups and videos it has.
+    """Write a canonical table from a data set's own label file, and print how many rows, groups and videos it has.
 
     Args:
-        format: cvqad, leha, kvq, dover-txt, konvid, ytugc, lsvq, maxwell, qalign-json, votes for pair comparisons
+        format: cvqad, leha, kvq, dover-txt, konvid, ytugc, lsvq, maxwell, qalign-json, avt, nvc, votes for pairs
             (left, right, answer, and group or test_case), or csv for any table.
         src: The label file.
         out: The table to write.
-        videos: Folder of the videos, searched in all its subfolders; without it the table has no paths but those of
-            its own column `path`.
-        name: Name of the data set, which is its group where it has none; the label file's name if left out.
-        columns: For csv: `canonical=column` for each column, such as video_id=name mos=MOS reference=scene std=SD; left
-            out, columns are taken by their canonical names. Other columns stay, as further targets.
+        videos: Folder of the videos, searched at any depth; without it, the table has only the paths of its column
+            `path`.
+        name: Name of the data set; by default the label file's name. It is also the group of rows without a group.
+        columns: For csv: `canonical=column` for each column, such as video_id=name mos=MOS reference=scene std=SD; if
+            left out, columns must have canonical names. Other columns are kept, as further targets.
         group_by: Columns that together name the group.
-        higher_is_better: false for DMOS and the like; scores are negated then.
-        partial: Whether bad rows, rows without a video and videos without a row are left out instead of refused.
-        delimiter: What separates the cells, where it is found out wrongly: `,`, `;`, `|` or tab.
-        decimal: The decimal mark, where it is found out wrongly: `.` or `,`.
+        higher_is_better: false for scores such as DMOS; they are then negated.
+        partial: Whether bad rows, rows without a video and videos without a row are left out; otherwise they are an
+            error.
+        delimiter: What separates the cells, if detected wrongly: `,`, `;`, `|` or tab.
+        decimal: The decimal mark, if detected wrongly: `.` or `,`.
         json: File for the result: table, and numbers of videos, groups, references, files and missing scores.
+
+    Examples:
+        cvqa import konvid KoNViD_1k_mos.csv --videos KoNViD_1k_videos --out konvid.csv
+        cvqa import csv mine.csv --columns video_id=file mos=score reference=scene --out manifest.csv
     """
-    adapter = None if format in ("csv", "votes") else _adapter(format)
-    dialect = Dialect(delimiter, decimal)
-    if adapter is not None:
-        table = adapter.read(src, dialect)
-    else:
-        table = scored_votes(src, dialect) if format == "votes" else read_columns(src, columns or [], dialect)
-    table = canonical(table, src, name or src.stem, group_by or [], higher_is_better)
-    table = _good_rows(table, src, partial)
-    if videos is not None:
-        files = dict(zip(table["video_id"], table["file"], strict=True))
-        paths = match_videos(files, videos, partial=partial, file_key=getattr(adapter, "file_key", str))
-        table = table[table["video_id"].isin(paths)].copy()
-        table["path"] = [os.path.relpath(paths[video_id], out.parent) for video_id in table["video_id"]]
-    else:
-        table["path"] = _seen_from(out, src, table["path"])
-    if "reference_path" in table:
-        table["reference_path"] = _seen_from(out, src, table["reference_path"])
-    write_manifest(out, table.drop(columns="file"))
-    records = read_manifest(out)
-    groups, references = ({getattr(record, field) for record in records} for field in ("group", "reference"))
-    found = sum(record.path is not None for record in records)
-    unscored = sum(math.isnan(record.mos) for record in records)
+    check_there("label file", src)
+    check_there("folder", videos)
+    from cvqa_models.corpus.labels import import_table as library  # slow to import
+    from cvqa_models.csv_dialect import Dialect
+
+    found = library.import_table(
+        format,
+        src,
+        out,
+        videos=videos,
+        name=name,
+        columns=dict(word.partition("=")[::2] for word in columns or []),
+        group_by=group_by or [],
+        higher_is_better=higher_is_better,
+        partial=partial,
+        dialect=Dialect(delimiter, decimal),
+    )
     if json is not None:
-        counts = {"videos": len(records), "groups": len(groups), "references": len(references)}
-        content = {"manifest": str(out), **counts, "files": found, "without_score": unscored}
-        write_text(json, json_format.dumps(content, indent=1) + "\n")
+        write_json(json, {"manifest": str(out), **asdict(found)})
     say(
-        f"{out}: {len(records)} videos in {len(groups)} groups, {len(references)} references; {found} have a file, "
-        f"{unscored} have no score"
+        f"{out}: {found.videos} videos in {found.groups} groups, {found.references} references; {found.files} have a "
+        f"file, {found.without_score} have no score"
     )
-    _warn_of_mixed_groups(records)
-
-
-def _warn_of_mixed_groups(records: list[VideoRecord]) -> None:
-    """Say it where a group holds several references: their videos are then compared with each other."""
-    inside: dict[str, list[VideoRecord]] = {}
-    for record in records:
-        inside.setdefault(record.group, []).append(record)
-    held = {group: {record.reference for record in own} for group, own in inside.items()}
-    mixed = [group for group, references in held.items() if len(references) > 1]
-    if not mixed:
-        return
-    first = mixed[0]
-    others = f" (and {len(mixed) - 1} groups more)" if len(mixed) > 1 else ""
-    start = f"group '{first}'{others} holds {len(held[first])} references, so that videos of different sources are"
-    if len(held[first]) == len(inside[first]):
-        log.warning(
-            "%s compared, which is right where every video is a scene of its own. If some are encodes of one source, "
-            "name it with `--columns reference=COLUMN`, and type `--group-by reference`.",
-            start,
-        )
-        return
-    presets = any(record.preset for record in records)
-    log.warning(
-        "%s compared. If people compared encodes of one source only, type `--group-by reference%s`.",
-        start,
-        " preset" if presets else "",
-    )
-
-
-def _seen_from(out: Path, src: Path, paths: Iterable[str]) -> list[str]:
-    """Return paths that count from the folder of `src` as they are seen from that of `out`."""
-    return [os.path.relpath(locate(src.parent, path), out.parent) if path else "" for path in paths]
-
-
-def read_columns(src: Path, columns: list[str], dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
-    """Return a CSV with its columns renamed by `canonical=column` words; `video_id` is needed.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a word is malformed, or a column is not there.
-    """
-    words = dict(word.partition("=")[::2] for word in columns)
-    if any(name not in [*COLUMNS, "file"] or not column for name, column in words.items()):
-        raise ValueError(f"`--columns` is {columns}; expected NAME=COLUMN with the names {', '.join(COLUMNS)}, file.")
-    words.setdefault("video_id", "video_id")
-    table = read_csv(src, dialect=dialect)
-    missing = [column for column in words.values() if column not in table]
-    if missing:
-        raise ValueError(
-            f"'{src}' has no column {near_misses(missing, list(table.columns))}; its header is "
-            f"{', '.join(table.columns)[:200]}; say which is which, as in `--columns video_id=NAME mos=SCORE`."
-        )
-    for canonical_name, column in words.items():
-        table[canonical_name] = table[column]
-    return table
-
-
-def scored_votes(src: Path, dialect: Dialect = FOUND_OUT) -> pd.DataFrame:
-    """Return canonical columns with Bradley-Terry scores from pair votes; what is wrong with some is logged.
-
-    The reference is the group, since votes do not say which groups share content.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing, an answer is unknown, or no group can be scored.
-    """
-    fitted = read_votes(src, dialect=dialect)[0]
-    names = {"score": "mos", "standard_error": "std"}
-    return fitted.rename(columns=names).assign(reference=fitted["group"]).astype(str)
-
-
-def canonical(table: pd.DataFrame, src: Path, name: str, group_by: list[str], higher_is_better: bool) -> pd.DataFrame:
-    """Return the table with every canonical column there; other columns stay as they are.
-
-    Raises:
-        ValueError: If `group_by` names no column.
-    """
-    table = table.copy()
-    missing = [column for column in group_by if column not in table]
-    if missing:
-        raise ValueError(
-            f"`--group-by` names {near_misses(missing, list(table.columns))}, which is no column of '{src}'."
-        )
-    for column in [*COLUMNS, "file"]:
-        if column not in table:
-            table[column] = ""
-    table["file"] = table["file"].where(table["file"] != "", table["video_id"])
-    table["reference"] = table["reference"].where(table["reference"] != "", table["video_id"])
-    table["group"] = table["group"].where(table["group"] != "", name)
-    if group_by:
-        table["group"] = ["/".join(cells) for cells in table[group_by].itertuples(index=False, name=None)]
-    if not higher_is_better:
-        table["mos"] = [cell if number(cell) is None else repr(-float(cell)) for cell in table["mos"]]
-    return table
-
-
-def _good_rows(table: pd.DataFrame, src: Path, partial: bool) -> pd.DataFrame:
-    """Return the rows without a fault.
-
-    Raises:
-        ValueError: If there is a fault and not `partial`.
-    """
-    twice = table.duplicated(["video_id", "group"])
-    faults = [_fault(cells, again) for cells, again in zip(rows(table), twice, strict=True)]
-    bad = [f"row {row}: {fault}" for row, fault in enumerate(faults, start=1) if fault]
-    if bad and not partial:
-        others = f"; {len(bad)} of {len(table)} rows have a fault" if len(bad) > 1 else ""
-        raise ValueError(f"'{src}' {bad[0]}{others}. Correct the table, or leave such rows out with `--partial`.")
-    if bad:
-        log.warning("'%s': %d of %d rows are left out (first: %s).", src, len(bad), len(table), bad[0])
-    if len(bad) == len(table):
-        raise ValueError(f"'{src}' has no row without a fault (first: {bad[0]}); correct the table.")
-    return table[[fault is None for fault in faults]].copy()
-
-
-def _fault(cells: dict[str, str], again: bool) -> str | None:
-    if not cells["video_id"]:
-        return "`video_id` is empty"
-    if again:
-        return f"{cells['video_id']!r} stands twice in group {cells['group']!r}"
-    if cells["split"] not in SPLITS:
-        return f"`split` is {cells['split']!r}, expected train, val, test or nothing"
-    for column, blank in BLANK.items():
-        value = number(cells[column], blank)
-        if value is None:
-            return no_number(column, cells[column])
-        if column in ("weight", "std") and value < 0:
-            return f"`{column}` is {value}, expected a number that is not negative"
-    return None
-
-
-def _adapter(format: str) -> ModuleType:
-    folder = Path(adapters.__path__[0])
-    names = sorted(path.stem.replace("_", "-") for path in folder.glob("*.py") if path.stem != "__init__")
-    if format not in names:
-        known = [*names, "votes", "csv"]
-        raise ValueError(f"The format is {near_misses([format], known)}; expected one of {', '.join(known)}.")
-    return importlib.import_module(f"{adapters.__name__}.{format.replace('-', '_')}")

@@ -2,78 +2,93 @@
 
 from __future__ import annotations
 
-import json as json_format
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
 
-import pandas as pd
-
-from cvqa_models import plain_yaml
-from cvqa_models.commands.baselines import baselines
-from cvqa_models.data.atomic import write_text
-from cvqa_models.data.feature_store import FeatureStore
-from cvqa_models.data.manifest import read_table
-from cvqa_models.data.submission import read_predictions
-from cvqa_models.metrics.group_score import evaluate
-from cvqa_models.report.page import write_report
-from cvqa_models.report.signs import sign_notes
-from cvqa_models.report.tables import join
-from cvqa_models.terminal import say
-from cvqa_models.video.reader import Decoder, Hdr, ReadOptions, Untagged
+from cvqa_models.files import check_there, write_json
+from cvqa_models.messages import say
 
 
 def report(
-    run: Path, *, scores: Path, predictions: Path | None = None, note: str = "", json: Path | None = None
+    runs: list[Path] = [],  # noqa: B006 - read only
+    /,
+    *,
+    scores: Path,
+    run: Path | None = None,
+    predictions: Path | None = None,
+    note: str = "",
+    min_srocc: int = 15,
+    min_plcc: int = 6,
+    min_krocc: int = 6,
+    json: Path | None = None,
 ) -> Path:
-    """Write RUN/report.html with plots and tables, and the plots as PNG beside it.
+    """Write RUN/report.html with plots and tables, and the plots as PNG next to it; or compare several runs.
 
-    Beside the predictions stand what no training made: the bitrate, and the compression level that ships with the
-    project, where the table names the videos or the run's store has its features.
+    The report shows how far predictions are from labels, by codec, rate and source, and on one scale for all groups. If
+    there is a file RUN/ablation.json, it shows how much each branch improves the model. For the worst and the most
+    misjudged videos whose files are here, it shows pictures: scores over time, the worst frames, and a heat map of the
+    worst one. These come from the run's model, or from the compression level if the model has no scores of moments.
+
+    Two baselines that need no training are shown too: the bitrate, and the compression level that ships with the
+    project, if the table names the videos or the run's store has its features.
+
+    For several runs, FIRST/runs.html compares their RUN/predictions.csv: results with paired intervals, results by
+    group, training curves, and different settings.
 
     Args:
-        run: Folder of a run; its training log is used if it is there.
-        scores: Label table, a manifest or CVQAD's own columns.
-        predictions: CSV with `video_id,score`; RUN/predictions.csv if left out.
+        runs: Folder of a run, or of several; their training logs are used if they exist.
+        scores: Label table: a manifest or a table with CVQAD's columns.
+        run: The folder of one run, as an option.
+        predictions: For one run: CSV with `video_id,score`; by default RUN/predictions.csv.
         note: A sentence shown at the top of the page.
+        min_srocc: Fewest videos that a group needs to count for SROCC.
+        min_plcc: Fewest videos that a group needs to count for PLCC.
+        min_krocc: Fewest videos that a group needs to count for KROCC.
         json: File for the result: the page and its pictures.
 
     Returns:
         Path of the page.
+
+    Examples:
+        cvqa report runs/mine --scores labels.csv
+        cvqa report runs/mine runs/other --scores labels.csv
     """
-    records, predicted = read_table(scores), read_predictions(predictions or run / "predictions.csv")
-    frame = join(records, predicted)
-    store, options = _reading(run)
-    beside = baselines([record for record in records if record.video_id in predicted], store, options)
-    logs = [pd.read_csv(path) for path in sorted(run.glob("logs*/metrics.csv"))]
-    page = write_report(
-        run, frame, pd.concat(logs) if logs else None, note, baselines=beside.scores, missing=beside.missing
+    folders = [*runs, *([run] if run is not None else [])]
+    if not folders:
+        raise ValueError("No run is given; name its folder, or several to compare them.")
+    if len(folders) > 1 and predictions is not None:
+        raise ValueError("`--predictions` is of one run, and several are given; put each file into its RUN folder.")
+    check_there("table", scores, *([predictions] if predictions else [one / "predictions.csv" for one in folders]))
+    # Slow imports come here, after the arguments are checked.
+    from functools import partial
+
+    from cvqa_models.inference.baselines import baselines
+    from cvqa_models.inference.heat import eyes_of
+    from cvqa_models.metrics.group_score import Thresholds
+    from cvqa_models.report.run import report_run
+    from cvqa_models.report.runs import report_runs
+
+    thresholds = Thresholds(min_srocc, min_plcc, min_krocc)
+    if len(folders) > 1:
+        page = report_runs(folders, scores, note=note, thresholds=thresholds)
+        return _told(page, [], folders[0].glob("runs-*.png"), json)
+    [folder] = folders
+    page, remarks = report_run(
+        folder,
+        scores,
+        predictions=predictions,
+        note=note,
+        thresholds=thresholds,
+        rivals=baselines,
+        look=partial(eyes_of, folder),
     )
+    return _told(page, remarks, set(folder.glob("*.png")) - set(folder.glob("runs-*.png")), json)
+
+
+def _told(page: Path, remarks: list[str], pictures: Iterable[Path], json: Path | None) -> Path:
     if json is not None:
-        pictures = [str(path) for path in sorted(run.glob("*.png"))]
-        write_text(json, json_format.dumps({"report": str(page), "pictures": pictures}, indent=1) + "\n")
-    for sentence in sign_notes("predictions", evaluate(frame["group"].tolist(), frame["mos"], frame["score"])):
+        write_json(json, {"report": str(page), "pictures": [str(path) for path in sorted(pictures)]})
+    for sentence in remarks:
         say(sentence, style="bold red")
     say(f"report: {page}")
     return page
-
-
-def _reading(run: Path) -> tuple[FeatureStore | None, ReadOptions]:
-    """Return the store of the run, if it had one, and how its videos were read, as far as its configuration says so."""
-    kept = max(run.glob("logs*/config.yaml"), key=lambda path: path.stat().st_mtime, default=None)
-    try:
-        content = plain_yaml.load(kept) if kept is not None else None
-    except ValueError:
-        content = None
-    data = content.get("data") if isinstance(content, dict) else None
-    if not isinstance(data, dict):
-        return None, ReadOptions()
-    known = {"decoder": get_args(Decoder), "untagged": get_args(Untagged), "hdr": get_args(Hdr)}
-    chosen: dict[str, Any] = {key: data[key] for key, values in known.items() if data.get(key) in values}
-    if type(data.get("stream")) is int:
-        chosen["stream"] = data["stream"]
-    try:
-        options = ReadOptions(**chosen)
-    except ValueError:  # a decoder that is not installed here
-        options = ReadOptions()
-    store = data.get("store")
-    return FeatureStore(store, options.key) if isinstance(store, str) else None, options

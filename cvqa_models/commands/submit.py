@@ -1,27 +1,13 @@
-"""`cvqa submit`: a submission file from predictions, checked, with a manifest beside it."""
+"""`cvqa submit`: write a checked submission file from predictions, and a manifest for it."""
 
 from __future__ import annotations
 
-import json as json_format
-import math
 from pathlib import Path
 from typing import Literal
 
-from cvqa_models import __version__
-from cvqa_models.data.atomic import write_text
-from cvqa_models.data.files import sha256
-from cvqa_models.data.submission import (
-    check_scores,
-    read_predictions,
-    write_cvqad,
-    write_generic,
-    write_kvq,
-    write_text_layout,
-)
-from cvqa_models.data.template import fill_template
-from cvqa_models.terminal import say
-
-Layout = Literal["generic", "cvqad", "kvq", "text"]
+from cvqa_models.files import check_there, write_json
+from cvqa_models.messages import say
+from cvqa_models.types import Layout
 
 
 def submit(
@@ -52,59 +38,35 @@ def submit(
         scores: Label table; needed by the layout cvqad.
         checkpoint: Checkpoint that made the predictions, for the manifest.
         config: Its configuration, for the manifest; the run's own if the checkpoint lies in a run folder.
-        seconds_per_video: Measured time, for the manifest and the layout text; what `train.py predict` measured if
-            its file lies beside the predictions.
+        seconds_per_video: Measured time, for the manifest and the layout text; by default what `train.py predict` wrote
+            next to the predictions.
         extra_data: Whether data beyond the challenge's was used, for the layout text.
         device: Where the time was measured, for the layout text.
         json: Also write the manifest here.
+
+    Examples:
+        cvqa submit runs/mine/predictions.csv --out submission.csv
+        cvqa submit runs/mine/predictions.csv --out filled.csv --template sample.csv
     """
-    values = read_predictions(predictions)
-    check_scores(values, list(values))
-    timing = predictions.with_suffix(".json")
-    if seconds_per_video is None and timing.is_file():
-        seconds_per_video = _measured_seconds(timing)
-    about = {"layout": layout if template is None else "template", **_provenance(checkpoint, config)}
-    if template is not None:
-        count = fill_template(template, out, values, column)
-    else:
-        count = len(values)
-        if layout == "cvqad":
-            if scores is None:
-                raise ValueError("The layout cvqad needs the label table: give `--scores TABLE`.")
-            write_cvqad(out, values, scores)
-        elif layout == "kvq":
-            write_kvq(out, values)
-        elif layout == "text":
-            write_text_layout(out, values, seconds_per_video=seconds_per_video, extra_data=extra_data, device=device)
-        else:
-            write_generic(out, values)
-    about.update(videos=count, seconds_per_video=seconds_per_video, file=out.name, file_sha256=sha256(out))
-    manifest = out.with_name(f"{out.name}.manifest.json")
-    for path in (manifest, *([json] if json else [])):
-        write_text(path, json_format.dumps(about, indent=1) + "\n")
-    say(f"submission: {out} ({count} videos), {manifest.name} beside it")
+    check_there("table", predictions, scores)
+    check_there("template", template)
+    check_there("checkpoint", checkpoint)
+    check_there("configuration", config)
+    from cvqa_models.submission import submit as library  # slow to import
 
-
-def _measured_seconds(timing: Path) -> float | None:
-    """Return the time that `train.py predict` noted beside its predictions; None if the file is another one."""
-    try:
-        seconds = json_format.loads(timing.read_text(encoding="utf-8"))["seconds_per_video"]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return None
-    return float(seconds) if type(seconds) in (int, float) and math.isfinite(seconds) else None
-
-
-def _provenance(checkpoint: Path | None, config: Path | None) -> dict[str, object]:
-    if config is None and checkpoint is not None:
-        # A resumed run keeps one folder of logs for each time that it was started; the last one made the checkpoint.
-        kept = checkpoint.absolute().parent.parent.glob("logs*/config.yaml")
-        config = max(kept, key=lambda path: path.stat().st_mtime, default=None)
-    for kind, path in (("checkpoint", checkpoint), ("configuration", config)):
-        if path is not None and not path.is_file():
-            raise FileNotFoundError(f"There is no {kind} '{path}'; give the one that made the predictions.")
-    return {
-        "version": __version__,
-        "checkpoint": checkpoint.name if checkpoint else None,
-        "checkpoint_sha256": sha256(checkpoint) if checkpoint else None,
-        "config": config.read_text(encoding="utf-8") if config else None,
-    }
+    about = library.submit(
+        predictions,
+        out,
+        layout=layout,
+        template=template,
+        column=column,
+        scores=scores,
+        checkpoint=checkpoint,
+        config=config,
+        seconds_per_video=seconds_per_video,
+        extra_data=extra_data,
+        device=device,
+    )
+    if json is not None:
+        write_json(json, about)
+    say(f"submission: {out} ({about['videos']} videos), {out.name}.manifest.json beside it")

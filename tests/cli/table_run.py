@@ -11,7 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 import yaml
 
-from cvqa_models.commands.extract import extract_table
+from cvqa_models.inference.extract import extract_table
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS, VIDEOS = 8, 5
@@ -75,5 +75,8 @@ class SendSignal(pl.Callback):
         if (trainer.current_epoch, index) == self.moment:
             os.kill(os.getpid(), self.number)
 
-    def on_predict_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        os.kill(os.getpid(), self.number)
+    def on_predict_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int, *_: Any
+    ) -> None:
+        if index == self.moment[1]:
+            os.kill(os.getpid(), self.number)

@@ -20,18 +20,22 @@ from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 from safetensors.torch import save_file
 
 from cvqa_models import __main__ as cvqa
-from cvqa_models import cli
 from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.training import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 CRFS = (20, 30, 40, 50)
+VIEW = {
+    "frames": {"class_path": "cvqa_models.video.frame_rules.KeyFrames", "init_args": {"num_clips": 1}},
+    "pixels": {"class_path": "cvqa_models.video.pixel_rules.Crop", "init_args": {"size": 32, "short": 32}},
+}
 MODEL = {
     "class_path": "cvqa_models.models.multibranch.MultiBranch",
     "init_args": {
         "branches": {
             "content": {
                 "class_path": "cvqa_models.branches.timm.Timm",
-                "init_args": {"name": "test_resnet", "size": 32, "num_frames": 1, "frozen": True},
+                "init_args": {"name": "test_resnet", "view": VIEW, "frozen": True},
             }
         },
         "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss"},
@@ -301,7 +305,7 @@ def test_files_of_a_table_that_are_not_there(bench: Bench, told: Told, tmp_path:
     assert "`skip_broken`" in said
     assert not list((tmp_path / "run").rglob("*.ckpt"))
     # On request they are left out, here and wherever a piece of a group has no other video.
-    more = ["--data.skip_broken=true", "--data.videos_per_group=2", "--data.videos_per_chunk=1"]
+    more = ["--data.skip_broken=true", "--data.videos_per_group=2", "--data.videos_at_once=1"]
     more += [f"--data.source.init_args.path={table}", "--data.split.val=[a]", f"--run={tmp_path / 'skipped'}"]
     assert cli.run_cli(bench.fit(*more)).trainer.callback_metrics["val/result"].isfinite()
     said = told("predict", *bench.fit(*more, f"--ckpt_path={bench.checkpoint}")[1:], train=True)
@@ -389,11 +393,11 @@ def test_a_run_that_is_there_is_continued_only_if_it_can_be(bench: Bench, told: 
 
 def test_a_misspelt_key_is_told_by_its_innermost_line(bench: Bench, told: Told, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(bench.model.read_text().replace("num_frames", "num_frmaes"))
+    wrong.write_text(bench.model.read_text().replace("frozen", "frzoen"))
     said = told(*bench.fit(f"--config={wrong}", f"--run={tmp_path / 'run'}"), train=True)
-    assert "Option 'num_frmaes' is not accepted" in said
+    assert "Option 'frzoen' is not accepted" in said
     assert "cvqa_models.branches.timm.Timm" in said
-    assert "num_frmaes" in told("extract", "--config", wrong, bench.data)
+    assert "frzoen" in told("extract", "--config", wrong, bench.data)
     assert "--wrokers" in told("check", bench.folder, "--wrokers", "1")
     assert not (tmp_path / "run").exists()
 

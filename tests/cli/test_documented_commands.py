@@ -13,14 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docstring_parser
 import pytest
 import yaml
 
-from cvqa_models import cli, resuming
-from cvqa_models.__main__ import COMMANDS, call, find_command, load_command
+from cvqa_models.__main__ import COMMANDS, TRAINING, find_command, load_command
+from cvqa_models.arguments import call
+from cvqa_models.training import cli, resuming
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "checkpoints/README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "checkpoints/README.md",
+    # Tests in tests/docs run what the tutorials show.
+    *(page for page in sorted(ROOT.glob("docs/**/*.md")) if page.parent.name != "tutorials"),
+]
 FIT = "python train.py fit --config configs/model/flagship.yaml --config configs/data/mini.yaml"
 COMMANDS_SHOWN = ("cvqa ", "python train.py ", "python benchmarks/")
 # Options of `train.py` that a page names without the command around them.
@@ -41,7 +49,31 @@ def shown(text: str) -> Iterator[str]:
             yield f"{FIT} {code}"
 
 
-LINES = sorted({(page.name, line) for page in PAGES for line in shown(page.read_text(encoding="utf-8"))})
+def is_command(line: str) -> bool:
+    return line.strip().startswith(COMMANDS_SHOWN)
+
+
+def examples(name: str) -> list[str]:
+    """Return the command lines at the end of a command's help."""
+    shown_as = docstring_parser.parse(load_command(name).__doc__ or "", docstring_parser.DocstringStyle.GOOGLE).examples
+    return [line for example in shown_as for line in (example.description or "").splitlines()]
+
+
+CLUSTER = sorted((ROOT / "examples/cluster").iterdir())
+LINES = sorted(
+    {
+        *((page.name, line.strip()) for page in CLUSTER for line in page.read_text().splitlines() if is_command(line)),
+        *((page.name, line) for page in PAGES for line in shown(page.read_text(encoding="utf-8"))),
+        *((f"{name} --help", line) for name in COMMANDS for line in examples(name)),
+    }
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_in_an_example_of_the_command(name: str) -> None:
+    lines = examples(name)
+    assert lines
+    assert all(f"{line} ".startswith(f"cvqa {name} ") for line in lines)
 
 
 class Parsed(Exception):  # noqa: N818 - a signal, not an error
@@ -50,8 +82,12 @@ class Parsed(Exception):  # noqa: N818 - a signal, not an error
 
 @pytest.mark.parametrize(("page", "line"), [pair for pair in LINES if pair[1].startswith("cvqa ")])
 def test_a_shown_command_fits_its_signature(page: str, line: str) -> None:
-    words = shlex.split(line, comments=True)[1:]
-    if " ".join(words) in {*COMMANDS, "COMMAND", "fit|validate|test|predict"} or words[-1] == "--help":
+    words = shlex.split(line.split(" > ")[0], comments=True)[1:]
+    families = {name.split()[0] for name in COMMANDS}
+    if (
+        " ".join(words) in {*COMMANDS, *families, *TRAINING, "COMMAND", "fit|validate|test|predict"}
+        or words[-1] == "--help"
+    ):
         return  # the bare name in a sentence
     name, rest = find_command(words)
     function = load_command(name)
@@ -77,7 +113,7 @@ def test_a_shown_training_run_fits_the_signatures(page: str, line: str, monkeypa
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(resuming, "read_checkpoint", lambda path: {})
     monkeypatch.setattr(resuming, "model_config", lambda checkpoint, path, trusted: tiny)
-    monkeypatch.setattr(cli.TrainCLI, "before_instantiate_classes", stop)
+    monkeypatch.setattr(cli.TrainCli, "before_instantiate_classes", stop)
     with pytest.raises(Parsed):
         cli.run_cli(words)
 
@@ -136,3 +172,21 @@ def test_the_pages_show_commands_at_all() -> None:
 def test_a_misspelt_option_would_be_seen() -> None:
     with pytest.raises(ValueError, match=r"--wrokers 2; `cvqa check --help` lists the options"):
         call("check", load_command("check"), ["folder", "--wrokers", "2"])
+
+
+def test_cluster_scripts_are_whole() -> None:
+    """Every script runs one of our commands, and is what its program reads."""
+    for page in CLUSTER:
+        text = page.read_text()
+        assert sum(map(is_command, text.splitlines())) == 1
+        if page.suffix == ".sh":
+            subprocess.run(["bash", "-n", str(page)], check=True)
+            assert all(
+                re.fullmatch(r"#SBATCH --[a-z-]+(=\S+)?", line) for line in text.splitlines() if "SBATCH" in line
+            )
+        else:
+            job = yaml.safe_load(text)
+            container = job["spec"]["template"]["spec"]["containers"][0]
+            assert (job["kind"], job["spec"]["completionMode"]) == ("Job", "Indexed")
+            assert f"--shard $PART/{job['spec']['completions']} " in container["args"][0]
+            subprocess.run(["sh", "-n", "-c", container["args"][0]], check=True)

@@ -18,12 +18,16 @@ import pytest
 import torch
 from pytorch_lightning.plugins.io import AsyncCheckpointIO
 
-from cvqa_models import cli
-from cvqa_models.callbacks.checkpoints import WholeFiles
-from cvqa_models.run_folder import find_checkpoint, owned
+from cvqa_models.data.predictions import read_predictions
+from cvqa_models.data.rows import read_rows
+from cvqa_models.training import cli
+from cvqa_models.training.callbacks.checkpoints import WholeFiles
+from cvqa_models.training.callbacks.prediction_writer import PredictionWriter
+from cvqa_models.training.callbacks.progress_lines import ProgressLines
+from cvqa_models.training.run_folder import find_checkpoint, owned
 from tests.cli.table_run import fit_words, write_inputs
 
-Fit = Callable[..., cli.TrainCLI]
+Fit = Callable[..., cli.TrainCli]
 Told = Callable[..., str]
 STOPPING = "--trainer.callbacks+=pytorch_lightning.callbacks.EarlyStopping"
 
@@ -198,7 +202,10 @@ def test_a_name_that_means_no_checkpoint(command: str, told: Told, tmp_path: Pat
 def test_one_command_starts_a_run_and_goes_on_with_it(configs: list[Path], tmp_path: Path, told: Told) -> None:
     words = fit_words(configs, tmp_path / "run", "--ckpt_path=last", "--trainer.max_epochs=2")
     first = cli.run_cli(words).trainer
-    second = cli.run_cli(words).trainer
+    second = cli.run_cli([*words, "--trainer.enable_progress_bar=true"]).trainer
+    # This is no terminal, where a bar could be drawn.
+    assert first.progress_bar_callback is None
+    assert isinstance(second.progress_bar_callback, ProgressLines)
     assert (first.ckpt_path, first.global_step, second.global_step) == (None, 12, 12)
     assert second.ckpt_path == str(tmp_path / "run" / "checkpoints" / "last.ckpt")
     # A file names the run, and the checkpoint, as well as the command line does.
@@ -320,7 +327,7 @@ def test_a_checkpoint_that_has_gone_further_than_asked(told: Told, trained: Path
 def test_a_run_folder_has_one_owner(configs: list[Path], trained: Path, told: Told, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    hold = "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
+    hold = "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.flock(file, fcntl.LOCK_EX); "
     hold += "print('held', flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", hold, str(run / "run.lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -384,10 +391,42 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
         assert_same(tmp_path / "run" / "checkpoints" / file, trained / "checkpoints" / file)
 
 
-def test_a_stopped_prediction_leaves_none(stop: Stop, tmp_path: Path) -> None:
-    ended, lines = stop(tmp_path / "run", "SIGTERM", command="predict")
+def test_a_stopped_prediction_goes_on_from_the_rows_that_are_done(
+    configs: list[Path], stop: Stop, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level("INFO", "cvqa_models")
+    run = tmp_path / "run"
+    ended, lines = stop(run, "SIGTERM", batch=0, command="predict")
     assert (ended, lines[-1][:29]) == (143, "train.py: stopped by SIGTERM;")
-    assert not list((tmp_path / "run").rglob("predictions*"))
+    assert not list(run.rglob("predictions*"))
+    ended, _ = stop(run, "SIGTERM", command="predict")
+    assert ended == 143
+    assert [path.name for path in run.rglob("predictions*")] == ["predictions.rows.jsonl"]
+    part = {row["video"]: row["score"] for row in read_rows(run / "predictions.rows.jsonl")}
+    assert f"rows.jsonl' keeps the {len(part)} videos that are done; the same command" in caplog.text
+    kept = (run / "predictions.rows.jsonl").read_bytes()
+    for words in ([], ["--trainer.precision=bf16-mixed"]):  # rows of another arithmetic do not count
+        caplog.clear()
+        cli.run_cli(fit_words(configs, run, *words, command="predict"))
+        assert (f"{len(part)} videos were predicted before" in caplog.text) == (not words)
+        assert sorted(path.name for path in run.rglob("*predictions*")) == ["predictions.csv", "predictions.json"]
+        if not words:
+            whole = read_predictions(run / "predictions.csv")
+            (run / "predictions.rows.jsonl").write_bytes(kept)
+    assert 0 < len(part) < len(whole)
+    assert part == {name: whole[name] for name in part}
+    cli.run_cli(fit_words(configs, tmp_path / "other", command="predict"))
+    assert read_predictions(tmp_path / "other" / "predictions.csv") == whole
+
+
+def test_a_prediction_that_ended_before_its_table_is_written(configs: list[Path], tmp_path: Path, monkeypatch) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setattr(PredictionWriter, "_write", lambda *_: None)  # killed at this moment
+    cli.run_cli(fit_words(configs, run, command="predict"))
+    monkeypatch.undo()
+    rows = {row["video"]: row["score"] for row in read_rows(run / "predictions.rows.jsonl")}
+    cli.run_cli(fit_words(configs, run, command="predict"))
+    assert read_predictions(run / "predictions.csv") == rows
 
 
 def test_a_job_that_slurm_queues_again_goes_on_by_the_same_command(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from cvqa_models import __main__, cli, ending
-from cvqa_models.__main__ import COMMANDS, call, find_command, load_command
+from cvqa_models import __main__, ending
+from cvqa_models.__main__ import COMMANDS, find_command, load_command
+from cvqa_models.arguments import call
+from cvqa_models.training import cli
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -22,7 +25,7 @@ def test_a_family_of_commands_has_names_of_two_words() -> None:
     assert find_command(["check", "a"]) == ("check", ["a"])
     with pytest.raises(ValueError, match="`cvqa build` needs one of: mini, levels, select"):
         find_command(["build"])
-    with pytest.raises(ValueError, match="There is no command `scoer`; expected one of build, check"):
+    with pytest.raises(ValueError, match="There is no command `scoer`; expected one of average, build, "):
         find_command(["scoer"])
 
 
@@ -37,11 +40,54 @@ def test_words_become_arguments() -> None:
         """Do nothing."""
         return high_is_good
 
+    def with_a_list(*, seeds: list[int] = [0, 1, 2]) -> list[int]:  # noqa: B006 - read only
+        """Do nothing."""
+        return seeds
+
+    assert call("x", with_a_list, []) == [0, 1, 2]
+    assert call("x", with_a_list, ["--seeds", "7", "8"]) == [7, 8]
     assert call("x", on_by_default, []) is True
     assert call("x", on_by_default, ["--high-is-good", "false"]) is False
     assert call("x", command, ["a", "b"]) == ([Path("a"), Path("b")], 1, False, None, "")
+    words = ["a", "--depth", "3", "--fast", "--names", "n", "--names", "m", "--out-dir=p-q"]
+    assert call("x", command, words) == ([Path("a")], 3, True, ["n", "m"], "p-q")
     words = ["a", "--depth", "3", "--fast", "--names", "n", "m", "--out-dir=p-q"]
     assert call("x", command, words) == ([Path("a")], 3, True, ["n", "m"], "p-q")
+
+
+def test_help_shows_each_argument_once_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(
+        paths: list[Path], /, *, out: Path, depth: int = 0, kind: Literal["a", "b"] = "a", lower: bool = True
+    ) -> None:
+        """Do nothing, 100 % of the time.
+
+        Nothing at all.
+
+        Args:
+            paths: Files.
+            out: File to write,
+                whole.
+            depth: How deep.
+            kind: Which kind.
+            lower: Whether lower.
+
+        Examples:
+            cvqa x a b --out c
+        """
+
+    with pytest.raises(SystemExit):
+        call("x", command, ["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for text in (
+        "Do nothing, 100 % of the time. Nothing at all. positional arguments: paths Files.",
+        "--out OUT File to write, whole. (required)",
+        "--depth DEPTH How deep. (default: 0)",
+        "--kind {a,b} Which kind. (default: a)",
+        "--lower {true,false} Whether lower. (default: true)",
+    ):
+        assert said.count(text) == 1, said
+    assert said.endswith("examples: cvqa x a b --out c")
+    assert "Args" not in said
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -84,3 +130,9 @@ def test_training_under_this_name_ends_its_ranks_with_it_too(monkeypatch: pytest
     monkeypatch.setattr(cli, "run_cli", done.append)
     assert __main__._run(["fit", "--run", "x"]) == 0
     assert done == ["cvqa", ["fit", "--run", "x"]]
+
+
+def test_a_command_reads_arguments_calls_one_function_and_prints() -> None:
+    """A module that is longer holds what a program would want, too; it belongs into a room of the package."""
+    modules = Path(__main__.__file__).parent.joinpath("commands").glob("*.py")
+    assert [path.name for path in modules if len(path.read_text().splitlines()) > 120] == []

@@ -8,7 +8,7 @@ import pytest
 
 from cvqa_models.places import located, named, portable, reaches_out
 
-OUTSIDE = ["/etc/x", "~/x", "~nobody/x", "../x", "a/../../x", r"C:\x", r"\\host\share\x", "http://x/y/x"]
+OUTSIDE = ["/etc/x", "~/x", "~nobody/x", "../x", "a/../../x", r"C:\x", r"\\host\share\x", "http://x/y/x", "s3:/x/y/x"]
 
 
 @pytest.mark.parametrize("value", OUTSIDE)

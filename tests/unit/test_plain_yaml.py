@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cvqa_models import plain_yaml
-from cvqa_models.commands.configured import Configured, read_yaml
-from cvqa_models.resuming import typed
+from cvqa_models.training.configured import Configured, read_yaml
+from cvqa_models.training.resuming import typed
 
 # What is no YAML, and the class of error that its reader raises over it.
 REFUSED = {
@@ -18,6 +18,7 @@ REFUSED = {
     "date": "a: 2024-99-99",  # ValueError
     "object": "a: !!python/name:os.system",  # YAMLError
     "depth": "[" * 5000,  # RecursionError
+    "name twice": "a: {b: 1, c: 2, b: 3}",  # of which a reader takes the last
     "no UTF-8": "a: \udcff",  # UnicodeDecodeError
 }
 
@@ -41,3 +42,12 @@ def test_a_configuration_holds_words_and_numbers_alone(tmp_path: Path) -> None:
             read_yaml(path)
     path.write_text("\ufeffmodel: {a: 1}")  # as some editors save it
     assert read_yaml(path) == {"model": {"a": 1}}
+
+
+def test_merged_tables_and_anchors_say_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "merged.yaml"
+    path.write_text("a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}\ne: [*a, *a]\n")
+    whole = {"b": 1, "c": 2}
+    assert plain_yaml.load(path) == {"a": whole, "d": {"b": 3, "c": 2}, "e": [whole, whole]}
+    path.write_text("a: &a [*a]")
+    plain_yaml.load(path)

@@ -17,11 +17,26 @@ import pytest
 
 import cvqa_models
 from cvqa_models.branches.base import Branch
-from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.module import QualityModule
+from cvqa_models.losses.grouped import GroupLoss, Loss
+from cvqa_models.training.module import QualityModule
 from cvqa_models.trust import check_extent, check_model
+from cvqa_models.video.frame_rules import FrameRule
+from cvqa_models.video.pixel_rules import PixelRule
 
 BRANCH = "cvqa_models.branches.timm.Timm"
+
+RULES = "cvqa_models.video"
+
+
+def resize(**more: object) -> dict[str, Any]:
+    """Return the configuration of a pixel rule."""
+    return {"class_path": f"{RULES}.pixel_rules.Resize", "init_args": {"height": 32, "width": 32, **more}}
+
+
+VIEW: dict[str, Any] = {
+    "frames": {"class_path": f"{RULES}.frame_rules.KeyFrames", "init_args": {"num_clips": 2}},
+    "pixels": resize(),
+}
 
 
 def model(**branch: object) -> dict[str, Any]:
@@ -30,14 +45,15 @@ def model(**branch: object) -> dict[str, Any]:
         "class_path": "cvqa_models.models.multibranch.MultiBranch",
         "init_args": {
             "branches": {"a": {"class_path": BRANCH, "init_args": {"name": "test_vit", **branch}}},
-            "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss", "init_args": {"plcc": 1}},
+            "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss", "init_args": {"terms": {"plcc": 1}}},
         },
     }
 
 
 def test_a_model_of_this_package_passes() -> None:
     check_model(model(), QualityModule)
-    check_model(model(args={"depth": 1, "drop_rate": 0.5, "flag": True, "sizes": [1, 2]}, size=None), QualityModule)
+    check_model(model(args={"depth": 1, "drop_rate": 0.5, "flag": True, "sizes": [1, 2]}, view=None), QualityModule)
+    check_model(model(view=VIEW), QualityModule)
 
 
 @pytest.mark.parametrize(
@@ -50,19 +66,36 @@ def test_a_model_of_this_package_passes() -> None:
         ({"class_path": "cvqa_models"}, "`model` names 'cvqa_models', which is not of this package"),
         ({"class_path": ["os"]}, "`model` names a value of type list, which is not of this package"),
         ({"class_path": "cvqa_models.models.gone.Model"}, "names .*, which does not exist here"),
-        ({"class_path": "cvqa_models.weights.os"}, "`model` names 'cvqa_models.weights.os', which is no QualityModule"),
-        ({"class_path": "cvqa_models.weights.urllib.Request"}, "names .*, which does not exist here"),
-        ({"class_path": "cvqa_models.models.module.pl.LightningModule"}, "does not exist here"),
-        ({"class_path": "cvqa_models.models.module.QualityModule"}, "which is no QualityModule"),  # abstract
+        (
+            {"class_path": "cvqa_models.weights.files.os"},
+            "`model` names 'cvqa_models.weights.files.os', which is no QualityM",
+        ),
+        ({"class_path": "cvqa_models.weights.files.urllib.Request"}, "names .*, which does not exist here"),
+        ({"class_path": "cvqa_models.training.module.pl.LightningModule"}, "does not exist here"),
+        ({"class_path": "cvqa_models.training.module.QualityModule"}, "which is no QualityModule"),  # abstract
         ({"class_path": BRANCH}, "`model` names '.*Timm', which is no QualityModule"),
         ({**model(), "dict_kwargs": {}}, "`model` holds 'dict_kwargs' beside `class_path` and `init_args`"),
         ({**model(), "__path__": "x"}, "`model` holds '__path__' beside"),
         ({"init_args": {}}, "`model` is a value of type dict; expected QualityModule"),
         (model(nonsense=1), r"`model\.branches\.a` has no argument 'nonsense'; expected one of name, weights"),
-        (model(size="8"), r"`model\.branches\.a\.size` is '8'; expected int \| None"),
-        (model(size=10**30), r"`model\.branches\.a\.size` is a value of type int; expected int"),
-        (model(num_frames=True), r"`model\.branches\.a\.num_frames` is True; expected int"),
-        (model(geometry="twist"), r"geometry` is 'twist'; expected typing.Literal"),
+        (model(num_clips="8"), r"`model\.branches\.a\.num_clips` is '8'; expected int \| None"),
+        (model(num_clips=10**30), r"`model\.branches\.a\.num_clips` is a value of type int; expected int"),
+        (model(num_clips=True), r"`model\.branches\.a\.num_clips` is True; expected int"),
+        (
+            model(view={**VIEW, "pixels": resize(kernel="twist")}),
+            r"view\.pixels\.kernel` is 'twist'; expected typing",
+        ),
+        (model(view={**VIEW, "pixels": resize(key="a")}), r"`model\.branches\.a\.view\.pixels` has no argument 'key'"),
+        (model(view={**VIEW, "frames": resize()}), r"view\.frames` names '.*Resize', which is no FrameRule"),
+        (
+            model(view={**VIEW, "frames": {"class_path": "os.system"}}),
+            r"frames` names 'os\.system', which is not of this",
+        ),
+        (
+            model(view={**VIEW, "frames": {"num_clips": 1}}),
+            r"view\.frames` is a value of type dict; expected FrameRule",
+        ),
+        (model(view="native"), r"view` is 'native'; expected .*View"),
         (model(args={"act_layer": "x"}), r"args` is a value of type dict; expected dict"),
         (model(args={"a": {"class_path": "os.system"}}), r"args` is a value of type dict; expected dict"),
         (model(args={1: 1}), r"args` is a value of type dict; expected dict"),
@@ -115,17 +148,17 @@ def is_closed(hint: Any) -> bool:
         return all(is_closed(item) for item in typing.get_type_hints(hint).values())
     if origin is typing.Literal or hint in (type(None), bool, int, float, str):
         return True
-    return hint in (Branch, GroupLoss)
+    return hint in (Branch, Loss, FrameRule, PixelRule)
 
 
 def test_no_argument_of_the_package_is_of_open_type() -> None:
     for module in walk_packages(cvqa_models.__path__, "cvqa_models."):
-        if module.name.split(".")[1] in ("branches", "models", "losses"):
+        if module.name.split(".")[1] in ("branches", "models", "losses", "video"):
             import_module(module.name)
-    found = [one for kind in (QualityModule, Branch, GroupLoss) for one in concrete(kind)]
-    assert len(found) > 35
+    found = [one for kind in (QualityModule, Branch, GroupLoss, FrameRule, PixelRule) for one in concrete(kind)]
+    assert len(found) > 55
     for one in found:
-        hints = typing.get_type_hints(one.__init__)  # type: ignore[misc]
+        hints = typing.get_type_hints(one if is_dataclass(one) else one.__init__)  # type: ignore[misc]
         for parameter in inspect.signature(one).parameters.values():
             assert parameter.kind is not parameter.VAR_KEYWORD, one
             assert is_closed(hints[parameter.name]), (one, parameter.name)

@@ -6,17 +6,23 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cvqa_models import weights
-from cvqa_models.weights import PUBLISHED, Published, digest, fetch, load_exact, read, resolve
+from cvqa_models.published import OTHERS, PUBLISHED, S_LAB, Published, licence_of
+from cvqa_models.weights import files, sources
+from cvqa_models.weights.exact import digest, load_exact
+from cvqa_models.weights.files import SHIPPED, fetch, resolve
+from cvqa_models.weights.reading import read
+from cvqa_models.weights.sources import Sources, WeightSource, parts_from_checkpoint
 
 README = Path(__file__).resolve().parents[2] / "checkpoints" / "README.md"
 
@@ -40,7 +46,7 @@ def network() -> nn.Module:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty `checkpoints/`."""
-    monkeypatch.setattr(weights, "FOLDER", tmp_path / "checkpoints")
+    monkeypatch.setattr(files, "FOLDER", tmp_path / "checkpoints")
     monkeypatch.delenv("CVQA_WEIGHTS", raising=False)
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
@@ -78,6 +84,39 @@ def test_the_readme_describes_every_published_file() -> None:
     text = README.read_text(encoding="utf-8")
     assert [name for name, row in PUBLISHED.items() if not (f"`{name}`" in text and row.file in text)] == []
     assert [row.sha256 for row in PUBLISHED.values() if row.sha256 and row.sha256 not in text] == []
+
+
+def test_the_readme_says_every_licence_as_the_table_does() -> None:
+    rows = [line.split(" | ") for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    told = {row[0].strip("| `"): row[-1].strip("| ") for row in rows}
+    licences = {name: row.licence for name, row in PUBLISHED.items()} | OTHERS
+    shown = {name: licence.text for name, licence in licences.items() if licence and name not in SHIPPED}
+    assert {name: told[name] for name in shown} == shown
+    refused = [licence.text for licence in licences.values() if licence and licence.commercial is False]
+    assert len(refused) >= 3
+    assert all("not for commercial use" in text for text in refused)
+
+
+def test_a_licence_is_known_by_name_file_and_folder() -> None:
+    assert licence_of("dover") == licence_of("/somewhere/DOVER.pth") == S_LAB
+    assert licence_of("/somewhere/one-align") == licence_of("one-align")
+    assert licence_of("timm/vgg16.tv_in1k") is not None
+    assert licence_of("timm/resnet18.a1_in1k") is licence_of("mine.pt") is None
+
+
+def test_a_licence_that_forbids_commercial_use_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sources, "_told", set())
+    with torch.device("meta"):
+        Sources().take("net", "dover", trained=False)
+    assert caplog.messages == [], "listing systems loads nothing"
+    for name in ("dover", "dover", "vsfa", "timm/resnet18.a1_in1k", None):
+        Sources().take("net", name, trained=False)
+    with parts_from_checkpoint():
+        Sources().take("net", "DOVER.pth", trained=True)
+    said = "S-Lab 1.0 (not for commercial use)."
+    assert caplog.messages == [f"Weights 'dover': {said}", f"Weights 'DOVER.pth': {said}"]
 
 
 @pytest.fixture
@@ -120,7 +159,7 @@ def test_fetch_that_breaks_off_keeps_nothing_and_names_the_file(
         file.write(b"weights")
         raise error
 
-    monkeypatch.setattr(weights.shutil, "copyfileobj", break_off)
+    monkeypatch.setattr(files.shutil, "copyfileobj", break_off)
     with pytest.raises(ValueError, match=rf"mine\.pt' was not fetched whole from file:.*\({reason}.*nothing was kept"):
         fetch("mine", folder)
     assert list(folder.iterdir()) == []
@@ -129,15 +168,15 @@ def test_fetch_that_breaks_off_keeps_nothing_and_names_the_file(
 def test_two_fetches_at_once_do_not_disturb_each_other(
     folder: Path, offered: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = weights.shutil.copyfileobj
+    real = files.shutil.copyfileobj
 
     def other_first(source: BinaryIO, file: BinaryIO) -> None:
-        monkeypatch.setattr(weights.shutil, "copyfileobj", real)
+        monkeypatch.setattr(files.shutil, "copyfileobj", real)
         file.write(source.read(100))
         assert fetch("mine", folder).is_file()  # by another process, from beginning to end
         real(source, file)
 
-    monkeypatch.setattr(weights.shutil, "copyfileobj", other_first)
+    monkeypatch.setattr(files.shutil, "copyfileobj", other_first)
     assert fetch("mine", folder).read_bytes() == b"weights" * 1000
     assert [path.name for path in folder.iterdir()] == ["mine.pt"]
 
@@ -168,6 +207,45 @@ def test_read_takes_tensors_alone_or_beside_a_script_s_records(tmp_path: Path, n
         assert found.keys() == state.keys()
         assert all(torch.equal(found[key], state[key]) for key in state)
     assert read(tmp_path / "named_model.pt").keys() == {"model"}
+
+
+@pytest.mark.parametrize("name", ["wrapped.pt", "wrapped.safetensors"])
+def test_read_takes_off_the_prefix_of_several_gpus(tmp_path: Path, network: nn.Module, name: str) -> None:
+    state = network.state_dict()
+    for wrapped in (
+        {f"module.{key}": value for key, value in state.items()},
+        {"module.a": torch.ones(1), "b.c": torch.ones(1)},
+    ):
+        (save_file if name.endswith("safetensors") else torch.save)(wrapped, tmp_path / name)
+        found = read(tmp_path / name)
+        assert found.keys() == (wrapped.keys() if "b.c" in wrapped else state.keys())
+
+
+def test_read_leaves_out_records_beside_the_tensors(tmp_path: Path, network: nn.Module) -> None:
+    state = network.state_dict()
+    records = {"epoch": 3, "best": [np.float64(0.9), (np.float32(0.8), np.int64(7))], "optimizer": {"state": {}}}
+    torch.save({"state_dict": state, **records}, tmp_path / "below.pt")
+    torch.save({**state, **records}, tmp_path / "beside.pt")
+    for name in ("below.pt", "beside.pt"):
+        found = read(tmp_path / name)
+        assert found.keys() == state.keys(), name
+        assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+def test_numbers_of_numpy_1_are_left_out_too(tmp_path: Path) -> None:
+    """Its name for what makes a number is the one in files of 2022."""
+    torch.save({"state_dict": {"a": torch.ones(1)}, "best": np.float64(0.9)}, tmp_path / "new.pt")
+    with zipfile.ZipFile(tmp_path / "new.pt") as new, zipfile.ZipFile(tmp_path / "old.pt", "w") as old:
+        for part in new.namelist():
+            old.writestr(part, new.read(part).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert b"cnumpy.core.multiarray\nscalar" in (tmp_path / "old.pt").read_bytes()
+    assert read(tmp_path / "old.pt").keys() == {"a"}
+
+
+def test_an_array_of_numpy_is_no_number(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1), "b": np.zeros(2)}, tmp_path / "array.pt")
+    with pytest.raises(ValueError, match=r"array\.pt' is damaged or holds pickled code"):
+        read(tmp_path / "array.pt")
 
 
 def test_pickled_code_does_not_run(tmp_path: Path) -> None:
@@ -254,6 +332,20 @@ def test_load_exact_with_a_part_of_a_file_under_other_names(network: nn.Module) 
     assert digest(other) == digest(network)
 
 
+def test_a_part_of_several_names_and_one_that_is_not_there(network: nn.Module) -> None:
+    source = {f"second.{key}": tensor + 1 for key, tensor in network.state_dict().items()} | {"third.a": torch.ones(1)}
+    other = copy_of(network)
+    load_exact(other, source, prefix=("first.", "second."))
+    assert torch.equal(other[0].weight, network[0].weight + 1)
+    there = r"there are 8 such as second\.0\.weight, second\.0\.bias, second\.1\.weight; give"
+    with pytest.raises(
+        ValueError, match=rf"the given tensors do not fit Sequential: no key begins with 'net\.', {there}"
+    ):
+        load_exact(other, source, prefix="net.")
+    with pytest.raises(ValueError, match=r"no key begins with 'first\.' or 'fourth\.', "):
+        load_exact(other, source, prefix=("first.", "fourth."))
+
+
 def test_missing_and_unexpected_keys_are_named_and_nothing_is_loaded(network: nn.Module) -> None:
     source = {key: tensor + 1 for key, tensor in network.state_dict().items() if key != "0.bias"}
     source |= {"2.weight": torch.zeros(1), "1.weight": torch.zeros(5)}
@@ -303,8 +395,37 @@ def test_digest_takes_half_precision_and_empty_modules() -> None:
 
 def test_digest_is_the_same_in_another_process(network: nn.Module) -> None:
     program = (
-        "import torch; from torch import nn; from cvqa_models.weights import digest; torch.manual_seed(0)\n"
+        "import torch; from torch import nn; from cvqa_models.weights.exact import digest; torch.manual_seed(0)\n"
         "print(digest(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))))"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == digest(network)
+
+
+def test_a_source_is_a_file_with_a_digest_or_random_with_a_seed(tmp_path: Path) -> None:
+    torch.manual_seed(11)
+    sources = Sources()
+    assert sources.take("net", None, trained=True) is None
+    assert sources["net"] == WeightSource(None, trained=True, seed=11)
+    assert (sources["net"].random, sources["net"].here) == (True, False)
+    (tmp_path / "w.pt").write_bytes(b"numbers")
+    path = str(tmp_path / "w.pt")
+    assert sources.take("net", path, trained=False) == path
+    assert sources["net"] == WeightSource(path)
+    assert (sources["net"].random, sources["net"].here) == (False, True)
+    assert sources["net"].sha256 == hashlib.sha256(b"numbers").hexdigest()
+    (tmp_path / "llm").mkdir()
+    (tmp_path / "llm" / "config.json").write_text("{}")
+    assert WeightSource(str(tmp_path / "llm")).here
+    assert not WeightSource(str(tmp_path / "gone.pt")).here
+
+
+def test_what_a_checkpoint_holds_and_what_has_no_memory_is_not_read() -> None:
+    sources = Sources()
+    with parts_from_checkpoint():
+        assert sources.take("moving", "w.pt", trained=True) is None
+        assert sources.take("fixed", "w.pt", trained=False) == "w.pt"
+    assert sources.take("moving", "w.pt", trained=True) == "w.pt"
+    with torch.device("meta"):
+        assert sources.take("other", "w.pt", trained=False) is None
+    assert [source.name for source in sources.values()] == ["w.pt"] * 3

@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cvqa_models.build import ffmpeg
-from cvqa_models.build.files import building
-from cvqa_models.commands import build
-from cvqa_models.data.files import index_videos
+from cvqa_models.commands import build, build_synthetic
+from cvqa_models.corpus import ffmpeg
+from cvqa_models.corpus.encoding import encode_set
+from cvqa_models.corpus.folder import building
 from cvqa_models.data.manifest import read_manifest
+from cvqa_models.data.videos import index_videos
 
 LADDER = "encoders: [x264, kvazaar]\npresets: [fast]\nkbps: [80, 200]\ntolerance: 0.1\n"
 
@@ -79,9 +80,9 @@ def test_encode_keeps_measured_speeds_and_refuses_a_full_disk(
     arguments = {"ladder": ladder, "root": tmp_path / "root"}
     assert build.encode(tmp_path / "clips", **arguments) == 0
     assert json.loads((tmp_path / "root" / "speeds.json").read_text()) == {"x264": {"quick": "veryslow"}}
-    monkeypatch.setattr(build.ladders, "speeds_of", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(encode_set.ladders, "speeds_of", lambda *_: pytest.fail("measured again"))
     assert build.encode(tmp_path / "clips", **arguments) == 0
-    monkeypatch.setattr(build.ladders, "disk_estimate", lambda *_: 10**18)
+    monkeypatch.setattr(encode_set.ladders, "disk_estimate", lambda *_: 10**18)
     with pytest.raises(ValueError, match=r"needs about \d+\.\d GB but .* free; make room"):
         build.encode(tmp_path / "clips", **arguments)
 
@@ -180,7 +181,7 @@ def test_two_builders_of_one_data_set_do_not_mix(tmp_path: Path, ladder: Path) -
     with building(tmp_path / "root"), pytest.raises(ValueError, match=r"Another process is building in '.*root'; wait"):
         build.encode(tmp_path / "clips", ladder=ladder, root=tmp_path / "root")
     with building(tmp_path / "mini"), pytest.raises(ValueError, match=r"Another process is building in '.*mini'; wait"):
-        build.mini(tmp_path / "mini")
+        build_synthetic.mini(tmp_path / "mini")
 
 
 def test_a_kill_while_references_are_made_does_not_ruin_the_data_set(tmp_path: Path, ladder: Path) -> None:

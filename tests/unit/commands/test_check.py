@@ -11,9 +11,10 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from cvqa_models.commands import check as module
-from cvqa_models.commands.check import Look, check
-from cvqa_models.commands.workers import Died
+from cvqa_models.commands.check import check
+from cvqa_models.data import check as module
+from cvqa_models.data.check import Look
+from cvqa_models.data.workers import Died
 from cvqa_models.ending import Stopped
 
 
@@ -113,5 +114,6 @@ def test_a_check_that_is_stopped_tells_what_it_found(
 
 
 def test_no_workers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
     with pytest.raises(ValueError, match="`workers` is 0; expected at least 1"):
         check([tmp_path], workers=0)

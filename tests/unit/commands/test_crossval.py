@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from cvqa_models.branches.compression_level import CompressionLevel
 from cvqa_models.commands.crossval import crossval
 from cvqa_models.commands.evaluate import evaluate
-from cvqa_models.commands.extract import extract_table
+from cvqa_models.inference.extract import extract_table
 
 CONFIG = """
 model:
@@ -21,7 +23,9 @@ model:
       table:
         class_path: cvqa_models.branches.table.Table
         init_args: {{path: {folder}/metrics.csv, columns: ['m*']}}
-    loss: {{class_path: cvqa_models.losses.grouped.GroupLoss, init_args: {{krocc: 0.0}}}}
+    loss:
+        class_path: cvqa_models.losses.grouped.GroupLoss
+        init_args: {{terms: {{plcc: 1.0, srocc: 1.0, anchor: 0.05}}}}
     recipe: {{lr_head: 0.03}}
     hidden: null
     norm: standard
@@ -59,7 +63,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(table: Path) -> dict:
     """Two variants, with their files."""
-    (table / "variants.yaml").write_text("signal: {}\nmlp: {model.hidden: 4, model.loss.ranknet: 1.0}\n")
+    (table / "variants.yaml").write_text("signal: {}\nmlp: {model.hidden: 4, model.loss.terms.ranknet: 1.0}\n")
     return crossval(
         config=[table / "nr.yaml"],
         variants=table / "variants.yaml",
@@ -148,6 +152,8 @@ def test_bad_files_are_one_sentence(table: Path) -> None:
     (table / "broken.yaml").write_text("mlp: {model.hidden: 4\n")
     with pytest.raises(ValueError, match=r"broken.yaml' is not YAML: .*line 2"):
         crossval(config=[table / "nr.yaml"], variants=table / "broken.yaml")
+    (table / "other").mkdir()
+    (table / "other" / "nr.yaml").touch()
     with pytest.raises(ValueError, match="2 `--config` files are called 'nr'"):
         crossval(config=[table / "nr.yaml", table / "other" / "nr.yaml"])
     (table / "typo.yaml").write_text("mlp: {model.hiden: 4}\n")
@@ -157,7 +163,7 @@ def test_bad_files_are_one_sentence(table: Path) -> None:
 
 def test_features_must_be_cached(table: Path) -> None:
     (table / "empty.yaml").write_text((table / "data.yaml").read_text().replace("/store", "/nothing"))
-    with pytest.raises(ValueError, match=r"'model': the store lacks .* `table` \(108 of 108 videos, .*; run `cvqa e"):
+    with pytest.raises(ValueError, match=r"`table` takes measured values, .* lacks 108 videos .*; run `cvqa extract"):
         crossval(config=[table / "model.yaml"], data=table / "empty.yaml")
 
 
@@ -183,6 +189,15 @@ def test_a_branch_that_cannot_be_cached_is_no_missing_extraction(
     with pytest.raises(ValueError, match=f"'level': {cause}.*{way_out}") as caught:
         crossval(config=[table / "level.yaml"], **SMALL)  # type: ignore[arg-type]
     assert "cvqa extract" not in str(caught.value)
+
+
+def test_features_that_could_be_extracted_are_asked_for(table: Path) -> None:
+    state = CompressionLevel(width=2).net.state_dict()
+    torch.save({f"branches.level.net.{key}": value for key, value in state.items()}, table / "level.pt")
+    level = f"level: {{{LEVEL}frozen: true, weights: {table / 'level.pt'}}}}}"
+    (table / "kept.yaml").write_text((table / "nr.yaml").read_text().replace("branches:", f"branches:\n      {level}"))
+    with pytest.raises(ValueError, match=r"'kept': the store lacks .* `level` \(108 of 108 videos, .*; run `cvqa e"):
+        crossval(config=[table / "kept.yaml"], **SMALL)  # type: ignore[arg-type]
 
 
 def test_labels_must_be_complete_and_the_same(table: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_seed_decides_the_interval(labels, predict) -> None:
 
 def test_a_panel_of_several_references_has_an_interval(tmp_path, predict, monkeypatch, caplog) -> None:
     """As one group, whose videos are drawn by reference: wider than if each video were drawn alone."""
-    monkeypatch.setattr("cvqa_models.commands.evaluate.MANY", 53)
+    monkeypatch.setattr("cvqa_models.evaluation.evaluate.MANY", 53)
     caplog.set_level("INFO")
     widths = []
     for references in (GROUPS, IDS):
@@ -434,6 +434,7 @@ def test_bad_options_are_refused(tmp_path, labels, predict) -> None:
     (tmp_path / "w.json").write_text("[1, 2]")
     with pytest.raises(ValueError, match="is no JSON object of file name -> weight"):
         evaluate(labels, predictions=files, weights=tmp_path / "w.json")
+    (tmp_path / "pairs.xlsx").touch()
     with pytest.raises(ValueError, match="save its sheets as one CSV"):
         evaluate(labels, predictions=[file], pairs=tmp_path / "pairs.xlsx")
     with pytest.raises(FileNotFoundError, match="labels2"):

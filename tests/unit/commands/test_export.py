@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 from cvqa_models.branches.compression_level import CompressionLevel
 from cvqa_models.commands.export import export
 from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.checkpoint import to_bytes
 from cvqa_models.models.compression_level import CompressionLevelModel
-from cvqa_models.models.module import QualityModule
+from cvqa_models.training.checkpoint import to_bytes
+from cvqa_models.training.module import QualityModule
 
 
 def test_the_weights_alone_come_out_and_load_into_a_branch(tmp_path: Path) -> None:
@@ -29,7 +29,17 @@ def test_the_weights_alone_come_out_and_load_into_a_branch(tmp_path: Path) -> No
 
 
 def test_the_whole_model_comes_out_with_what_is_frozen(tmp_path: Path) -> None:
-    level = {"weights": "compression_level", "clips": 1, "grid": [1, 1], "frozen": True}
+    view = {
+        "frames": {
+            "class_path": "cvqa_models.video.frame_rules.UniformClips",
+            "init_args": {"num_clips": 1, "clip_length": 2},
+        },
+        "pixels": {
+            "class_path": "cvqa_models.video.patches.NativePatches",
+            "init_args": {"grid": [1, 1], "patch": 112},
+        },
+    }
+    level = {"weights": "compression_level", "view": view, "frozen": True}
     config = {
         "class_path": "cvqa_models.models.compression_level.CompressionLevelModel",
         "init_args": {
@@ -59,5 +69,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").touch()
     with pytest.raises(ValueError, match=r"`out` is 'w\.pt'; expected a name that ends in \.safetensors"):
         export(tmp_path / "last.ckpt", out=Path("w.pt"))

@@ -18,14 +18,16 @@ from torch import Tensor
 from cvqa_models.branches.base import Branch
 from cvqa_models.branches.piq import Piq
 from cvqa_models.branches.table import Table
-from cvqa_models.commands import extract as module
-from cvqa_models.commands.extract import extract, extract_features, extract_table, parse_shard
+from cvqa_models.commands.extract import extract
 from cvqa_models.data.dataset import load_batch
 from cvqa_models.data.feature_store import FeatureStore
-from cvqa_models.data.files import sha256
+from cvqa_models.data.shards import parse_shard, shard_of
+from cvqa_models.files import sha256
+from cvqa_models.inference import extract as module
+from cvqa_models.inference.extract import extract_features, extract_table
 from cvqa_models.types import VideoRecord
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Crop, Resize
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Crop, Resize
 from cvqa_models.video.reader import ReadOptions, read_views
 from cvqa_models.video.view import View
 from tests.unit.data.footage import make_videos
@@ -37,7 +39,7 @@ class Mean(Branch):
     """A frozen projection of the mean colour of each key frame."""
 
     def __init__(self, count: int = 2, *, frozen: bool = True, view: View | None = None) -> None:
-        super().__init__(view or View(KeyFrames(count=count), Resize(8, 8)), 5, frozen=frozen)
+        super().__init__(view or View(KeyFrames(count), Resize(8, 8)), 5, frozen=frozen)
         torch.manual_seed(count)
         self.layer = torch.nn.Linear(3, 5)
         self.calls = 0
@@ -102,7 +104,7 @@ def test_the_header_says_how_features_were_made(tmp_path: Path, videos: list[Vid
 
 
 def test_features_of_pairs_say_which_source_they_saw(tmp_path: Path, videos: list[VideoRecord]) -> None:
-    branch = Piq(["gmsd"], num_frames=2).eval()
+    branch = Piq(["gmsd"], num_clips=2).eval()
     store = FeatureStore(tmp_path / "store", OPTIONS.key)
     with pytest.raises(ValueError, match="needs the source video; give its `reference_path` in the manifest"):
         extract_features({"piq": branch}, videos[1:2], store, OPTIONS)
@@ -118,7 +120,7 @@ def test_shards_divide_the_work(tmp_path: Path, videos: list[VideoRecord]) -> No
     whole, parts = (FeatureStore(tmp_path / name, OPTIONS.key) for name in ("whole", "parts"))
     extract_features({"m": Mean()}, videos, whole, OPTIONS)
     written = [extract_features({"m": Mean()}, videos, parts, OPTIONS, shard=(i, 3)).written for i in range(3)]
-    assert written == [2, 1, 1]
+    assert written == [sum(shard_of(video.video_id, 3) == i for video in videos) for i in range(3)]
     assert content(whole.root) == content(parts.root)
 
 
@@ -228,7 +230,7 @@ def test_a_video_that_changes_while_it_is_read_is_refused(
 
 def test_what_cannot_be_cached_is_refused(tmp_path: Path, videos: list[VideoRecord]) -> None:
     store = FeatureStore(tmp_path / "store", OPTIONS.key)
-    drawn = Mean(view=View(KeyFrames(count=1), Crop(8, random=True)))
+    drawn = Mean(view=View(KeyFrames(1), Crop(8, random=True)))
     for branch in (Mean(frozen=False), drawn):
         with pytest.raises(ValueError, match="No branch can be cached"):
             extract_features({"m": branch}, videos, store, OPTIONS)
@@ -276,10 +278,15 @@ def test_a_table_is_known_by_content_and_columns(tmp_path: Path) -> None:
     assert first != Table(str(table(tmp_path, "video_id,NR a,NR b\nv0,1,9\n")), columns=["NR *"]).demand.cache_key
 
 
-def test_a_table_computes_nothing(tmp_path: Path) -> None:
+def test_a_table_sees_nothing_and_gives_the_values_that_it_is_given(tmp_path: Path) -> None:
     branch = Table(str(table(tmp_path)), columns=["FR c"])
-    with pytest.raises(ValueError, match="cannot be computed from frames; run `cvqa extract --from-table"):
-        branch.tokens(torch.zeros(1, 1, 3, 1, 8, 8, dtype=torch.uint8))
+    assert branch.demand.view is None
+    values = torch.tensor([[[1.5]], [[-2.0]]])
+    assert torch.equal(branch.tokens(values), values)
+    assert torch.equal(branch(values), values[:, 0])
+
+
+def test_a_table_that_cannot_be_served_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no column that matches 'XR \*'"):
         Table(str(table(tmp_path)), columns=["XR *"])
     with pytest.raises(FileNotFoundError, match="no table"):
@@ -351,7 +358,12 @@ model:
     branches:
       timm:
         class_path: cvqa_models.branches.timm.Timm
-        init_args: {{name: test_vit, num_frames: 2, size: 32, frozen: true}}
+        init_args:
+          name: test_vit
+          view:
+            frames: {{class_path: cvqa_models.video.frame_rules.KeyFrames, init_args: {{num_clips: 2}}}}
+            pixels: {{class_path: cvqa_models.video.pixel_rules.Crop, init_args: {{size: 32, short: 32}}}}
+          frozen: true
 data:
   source: {{class_path: cvqa_models.data.manifest.Manifest, init_args: {{path: {manifest}}}}}
 trainer: {{max_epochs: 1, accelerator: cpu}}

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from cvqa_models.commands import fit_mmf as module
-from cvqa_models.commands.extract import extract_table
+from cvqa_models import extras
 from cvqa_models.commands.fit_mmf import fit_mmf
-from cvqa_models.models.checkpoint import load_model
+from cvqa_models.inference.extract import extract_table
+from cvqa_models.training.checkpoint import load_model
 
 SETTINGS = {"trials": 2, "folds": 2}
 
@@ -68,7 +68,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         fit_mmf(config=config, run=tmp_path / "run")
     other = tmp_path / "metric.yaml"
     content = json.loads(config[0].read_text())
-    name = {"class_path": "cvqa_models.models.pyiqa_metric.Metric", "init_args": {"name": "piq:gmsd"}}
+    name = {"class_path": "cvqa_models.models.metric.Metric", "init_args": {"name": "piq:gmsd"}}
     other.write_text(json.dumps({**content, "model": name}))
     with pytest.raises(ValueError, match=r"fits the system Mmf, not Metric; use `train\.py fit`"):
         fit_mmf(config=[other])
@@ -76,19 +76,27 @@ def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def without_optuna(package: str) -> ModuleSpec | None:
         return None if package == "optuna" else find_spec(package)
 
-    monkeypatch.setattr(module, "find_spec", without_optuna)
+    monkeypatch.setattr(extras, "find_spec", without_optuna)
     with pytest.raises(ValueError, match=r"needs the package optuna; `pip install 'cvqa_models\[fr\]'`"):
         fit_mmf(config=config)
 
 
-def test_measures_must_be_in_a_store(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("computed", "store", "message"),
+    [
+        (False, True, r"takes measured values, .*empty/.*' lacks 64 videos .*; run `cvqa extract --from-table"),
+        (False, False, r"takes measured values, .* there is no `data\.store`; run `cvqa extract --from-table"),
+        (True, True, r"empty' does not hold all measures; run `cvqa extract`"),
+        (True, False, r"no `data\.store` is given; run `cvqa extract`"),
+    ],
+)
+def test_measures_must_be_in_a_store(computed: bool, store: bool, message: str, tmp_path: Path) -> None:
     config = write(tmp_path)
     content = json.loads(config[0].read_text())
-    content["data"]["store"] = str(tmp_path / "empty")
+    content["data"]["store"] = str(tmp_path / "empty") if store else None
+    if computed:
+        piq = {"class_path": "cvqa_models.branches.piq.Piq", "init_args": {"measures": ["gmsd"], "num_clips": 2}}
+        content["model"]["init_args"]["measures"] = piq
     config[0].write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"empty' does not hold all measures; run `cvqa extract`"):
-        fit_mmf(config=config)
-    del content["data"]["store"]
-    config[0].write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"no `data\.store` is given; run `cvqa extract`"):
+    with pytest.raises(ValueError, match=message):
         fit_mmf(config=config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cvqa_models.commands.import_table import import_table
+from cvqa_models.data.adapters import nvc
 from cvqa_models.data.adapters.cvqad import read_cvqad
 from cvqa_models.data.manifest import Manifest, read_manifest
 from cvqa_models.types import VideoRecord
@@ -133,7 +135,7 @@ def test_the_summary_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("format", "text", "options", "message"),
     [
-        ("kvqq", "", {}, r"The format is 'kvqq' \(near: 'kvq'\); expected one of cvqad, dover-txt, konvid"),
+        ("kvqq", "", {}, r"The format is 'kvqq' \(near: 'kvq'\); expected one of avt, cvqad, dover-txt, konvid"),
         ("kvq", "filename,score\na,1\na,2\n", {}, "row 2: 'a' stands twice in group 'src'. Correct the table"),
         ("kvq", 'filename,score\na,"1,5"\n', {}, "row 1: `mos` is '1,5', expected a finite number; write decimals"),
         ("dover-txt", "a.mp4, -1, -1, 3,5\n", {}, "line 1 has 5 cells, expected 4"),
@@ -235,3 +237,75 @@ def test_the_real_label_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "1022 videos in 57 groups, 32 references; 0 have a file, 0 have no score" in capsys.readouterr().out
     ours, theirs = read_manifest(tmp_path / "m.csv"), read_cvqad(str(labels), join_same_content=True)
     assert [replace(one, std=0) for one in ours] == [replace(one, std=0) for one in theirs]
+
+
+def avt(root: Path, test: str, source: str) -> Path:
+    """Write what AVT-VQDB-UHD-1 has of a test: two encodes of a source, of which all viewers agreed on one."""
+    folder = root / test
+    folder.mkdir(parents=True)
+    names = [f"{source}_200kbps_360p_60fps_h264.mp4", f"{source}_900kbps_720p_60fps_h264.mp4"]
+    facts = "src,video_name,video_height,video_frame_rate,video_bitrate,video_codec\n"
+    facts += "".join(f"{source},{name},{360 * n},59.94,{200.5 * n},h264\n" for n, name in enumerate(names, 1))
+    (folder / "metadata.csv").write_text(facts)
+    scores = f"src,video_name,MOS,CI\n{source},{names[0]},1.0,0.0\n{source},{names[1]},2.5,0.196\n"
+    (folder / "mos_ci.csv").write_text(scores)
+    measured = "".join(f"{source},{name},{30 + n},{n}\n" for n, name in enumerate(reversed(names)))
+    (folder / "objective_scores.csv").write_text(f"src,video_name,vmaf_score,video_bitrate\n{measured}")
+    return folder
+
+
+def test_both_tests_of_avt_with_frames_in_the_place_of_videos(tmp_path: Path) -> None:
+    root, out = tmp_path / "avt", tmp_path / "manifest.csv"
+    avt(root, "test_1", "water")
+    avt(root, "test_2", "water_8s")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for test, source in (("test_1", "water"), ("test_2", "water_8s")):
+        for rate in ("200kbps_360p", "900kbps_720p"):
+            (frames / f"{test}_{source}_{rate}_60fps_h264.jpg").touch()
+    import_table("avt", root, out=out, videos=frames)
+    records = read_manifest(out)
+    assert [record.group for record in records] == ["test_1/water/h264"] * 2 + ["test_2/water_8s/h264"] * 2
+    assert {record.reference for record in records} == {"water"}, "a cut of a source is the same content"
+    assert [record.mos for record in records[:2]] == [1.0, 2.5]
+    assert [record.bitrate_kbps for record in records[:2]] == [200.5, 401.0]
+    assert records[1].std == pytest.approx(0.1)
+    assert math.isnan(records[0].std), "no viewer disagreed, which is no certainty"
+    assert Path(str(records[3].path)).name == "test_2_water_8s_900kbps_720p_60fps_h264.jpg"
+    assert [record.mos for record in Manifest(str(out), target="vmaf_score").records()[:2]] == [31.0, 30.0]
+
+
+@pytest.mark.parametrize("source", ["test_1", "test_1/mos_ci.csv"])
+def test_one_test_of_avt(tmp_path: Path, source: str) -> None:
+    avt(tmp_path, "test_1", "water")
+    (tmp_path / "test_1" / "objective_scores.csv").unlink()
+    import_table("avt", tmp_path / source, out=tmp_path / "manifest.csv")
+    assert len(read_manifest(tmp_path / "manifest.csv")) == 2
+
+
+def test_avt_without_its_tables_is_refused(tmp_path: Path) -> None:
+    folder = avt(tmp_path, "test_1", "water")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no `mos_ci\.csv` in '.*empty' or its folders; give the folder"):
+        import_table("avt", tmp_path / "empty", out=tmp_path / "manifest.csv")
+    facts = folder / "metadata.csv"
+    facts.write_text(facts.read_text().replace("200kbps", "250kbps"))
+    with pytest.raises(ValueError, match=r"scores without metadata: 'water_200kbps"):
+        import_table("avt", tmp_path, out=tmp_path / "manifest.csv")
+
+
+def test_nvc(tmp_path: Path) -> None:
+    row = {"name": "sparks_av1_q48", "source": "sparks", "codec": "AV1", "bitrate": 874343.2, "mos": 3.25, "vmaf": 79.5}
+    src, out = tmp_path / "results.json", tmp_path / "manifest.csv"
+    src.write_text(json.dumps([row]))
+    import_table("nvc", src, out=out)
+    (record,) = read_manifest(out)
+    assert (record.group, record.reference, record.codec) == ("sparks/AV1", "sparks", "AV1")
+    assert (record.bitrate_kbps, record.mos) == (pytest.approx(874.3432), 3.25)
+    assert Manifest(str(out), target="vmaf").records()[0].mos == 79.5
+    for content in ("[{}]", "{", '[{"name": 1}]', '"text"', json.dumps([row | {"bitrate": "fast"}])):
+        src.write_text(content)
+        with pytest.raises(ValueError, match="is no list of objects with `name`, `source`, `codec`, `bitrate`, `mos`"):
+            import_table("nvc", src, out=out)
+    with pytest.raises(FileNotFoundError, match=r"no file '.*absent\.json'; give `results\.json`"):
+        nvc.read(tmp_path / "absent.json")

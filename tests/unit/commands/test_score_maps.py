@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ import yaml
 from jsonargparse import ArgumentParser
 from safetensors.torch import load_file
 
-from cvqa_models.callbacks.prediction_writer import PredictionWriter
 from cvqa_models.commands.score import score
-from cvqa_models.models.module import QualityModule
+from cvqa_models.data.rows import read_rows
+from cvqa_models.training.callbacks.prediction_writer import PredictionWriter
+from cvqa_models.training.module import QualityModule
 from cvqa_models.types import Prediction
 from tests.unit.data.footage import make_videos
 
@@ -57,7 +59,8 @@ def scored(videos: list[Path], checkpoint: Path, folder: Path, **options: object
 
 def test_maps_average_to_the_branch_scores_and_these_add_up(cover: Path, videos: list[Path], tmp_path: Path) -> None:
     rows = scored(videos, cover, tmp_path, maps=tmp_path / "maps")
-    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["v0.mp4.safetensors", "v1.mp4.safetensors"]
+    names = {f"v{k}.mp4.{end}" for k in range(2) for end in ("mp4", "png", "safetensors")}
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == names
     for row in rows:
         maps = load_file(tmp_path / "maps" / f"{Path(row['video']).name}.safetensors")
         assert {name: tuple(values.shape) for name, values in maps.items()} == {
@@ -99,10 +102,11 @@ def test_two_files_of_one_name_cannot_both_have_maps(cover: Path, videos: list[P
 def test_predictions_write_maps_beside_the_scores(tmp_path: Path) -> None:
     prediction = Prediction("a/b", "g", 1.0, maps={"quality": torch.tensor([0.5, 1.5])})
     PredictionWriter(tmp_path / "predictions.csv", tmp_path / "maps").on_predict_batch_end(
-        None,  # type: ignore[arg-type]
+        SimpleNamespace(global_rank=0, world_size=1),  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         [prediction],
         None,  # type: ignore[arg-type]
         0,
     )
     assert load_file(tmp_path / "maps" / "a%2Fb.safetensors")["quality"].tolist() == [0.5, 1.5]
+    assert [row["score"] for row in read_rows(tmp_path / "predictions.rows.jsonl")] == [1.0]

@@ -10,8 +10,8 @@ import torch
 
 from cvqa_models.commands.score import score
 from cvqa_models.ending import MISTAKE
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Native
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Native
 from cvqa_models.video.reader import read_views
 from cvqa_models.video.view import View
 from tests.unit.data.footage import make_videos
@@ -42,12 +42,12 @@ def test_a_measure_scores_without_a_checkpoint(tmp_path: Path, videos: list[Path
 
 
 def test_a_source_is_given_where_it_is_seen_and_only_there(tmp_path: Path, videos: list[Path]) -> None:
-    with pytest.raises(ValueError, match="Metric compares a video with its source; give `--reference FILE`"):
+    with pytest.raises(ValueError, match="Metric compares a video with its source; give it as `reference`"):
         score(videos, config=METRIC)
     with pytest.raises(FileNotFoundError, match=r"There is no video '.*gone\.mp4'"):
         score(videos, config=METRIC, reference=tmp_path / "gone.mp4")
-    torchmetrics = config(tmp_path, "pyiqa_metric.Metric", "{name: 'torchmetrics:TotalVariation'}")
-    with pytest.raises(ValueError, match="Metric sees no source; leave `--reference` out"):
+    torchmetrics = config(tmp_path, "metric.Metric", "{name: 'torchmetrics:TotalVariation'}")
+    with pytest.raises(ValueError, match="Metric sees no source; leave `reference` out"):
         score(videos, config=torchmetrics, reference=videos[0])
 
 
@@ -58,9 +58,9 @@ def test_what_is_not_trained_does_not_score(
         "{content: {class_path: cvqa_models.branches.resnet50_stats.ResNet50Stats, init_args: {name: test_resnet}}, "
         "loss: {class_path: cvqa_models.losses.grouped.GroupLoss}}"
     )
-    with pytest.raises(ValueError, match="VSFA is not trained; train it and give its `--checkpoint`"):
-        score(videos, config=config(tmp_path, "vsfa.VSFA", arguments))
-    measures = "{measures: {class_path: cvqa_models.branches.piq.Piq, init_args: {measures: [gmsd], num_frames: 1}}}"
+    with pytest.raises(ValueError, match="Vsfa is not trained; train it and give its checkpoint"):
+        score(videos, config=config(tmp_path, "vsfa.Vsfa", arguments))
+    measures = "{measures: {class_path: cvqa_models.branches.piq.Piq, init_args: {measures: [gmsd], num_clips: 1}}}"
     unfitted = config(tmp_path, "mmf.Mmf", measures)
     assert score(videos, config=unfitted, reference=videos[0]) == MISTAKE
     assert capsys.readouterr().err.count("MMF is not fitted; run `cvqa fit-mmf`") == len(videos)
@@ -72,7 +72,7 @@ def test_one_thing_scores(tmp_path: Path, videos: list[Path]) -> None:
     with pytest.raises(FileNotFoundError, match=r"There is no configuration '.*gone\.yaml'"):
         score(videos, config=[tmp_path / "gone.yaml"])
     with pytest.raises(ValueError, match="The configuration is not valid"):
-        score(videos, config=config(tmp_path, "pyiqa_metric.Metric", "{nam: 'piq:gmsd'}"))
+        score(videos, config=config(tmp_path, "metric.Metric", "{nam: 'piq:gmsd'}"))
 
 
 def test_inference_leaves_no_trace(videos: list[Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from cvqa_models.commands import votes
+from cvqa_models.commands import vote_questions, votes
 from cvqa_models.data.manifest import read_manifest
 
 
@@ -29,7 +29,7 @@ def manifest(tmp_path: Path) -> Path:
 def test_from_simulated_viewers_to_a_manifest_with_scores(manifest: Path, by: votes.By, sets: int) -> None:
     folder = manifest.parent
     raw, kept, out = folder / "votes.csv", folder / "kept.csv", folder / "scored.csv"
-    votes.simulate(manifest, truth=folder / "truth.csv", out=raw, by=by, scale=5, voters=20, careless=0.2)
+    vote_questions.simulate(manifest, truth=folder / "truth.csv", out=raw, by=by, scale=5, voters=20, careless=0.2)
     votes.screen(raw, out=kept)
     assert pd.read_csv(folder / "kept_viewers.csv")["kept"].sum() == 16
     votes.scores(kept, out=out, videos=manifest, by=by)
@@ -62,7 +62,7 @@ def test_what_is_only_unsure_is_said_and_leaves_nothing_out(tmp_path: Path, capl
 
 def test_videos_without_a_vote_are_counted(manifest: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = manifest.parent
-    votes.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv")
+    vote_questions.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv")
     table = pd.read_csv(folder / "v.csv")
     silent = ["vp9_fast_park_300", "vvenc_fast_park_100"]
     kept = table[~table["left"].isin(silent) & ~table["right"].isin(silent)]
@@ -86,7 +86,7 @@ def test_videos_without_a_vote_are_counted(manifest: Path, caplog: pytest.LogCap
 
 def test_what_is_wrong_is_said_and_the_rest_scored(manifest: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = manifest.parent
-    votes.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv")
+    vote_questions.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv")
     table = pd.read_csv(folder / "v.csv")
     first, other = table["left"][0], table.loc[table["group"] != table["group"][0], "left"].iloc[0]
     extra = pd.DataFrame({"left": [first, first], "right": ["nobody", other], "answer": ["left", "right"]})
@@ -99,12 +99,12 @@ def test_what_is_wrong_is_said_and_the_rest_scored(manifest: Path, caplog: pytes
 
 def test_questions_are_a_pair_list_with_verification(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = manifest.parent / "q.csv"
-    votes.questions(manifest, out=out, share=0.3)
+    vote_questions.questions(manifest, out=out, share=0.3)
     assert " questions, 6 of verification: " in capsys.readouterr().out
     table = pd.read_csv(out)
     assert list(table.columns) == ["group", "left", "right", "expected"]
     assert table["expected"].notna().sum() == 6
-    votes.questions(manifest, out=out, verification=False)
+    vote_questions.questions(manifest, out=out, verification=False)
     assert len(pd.read_csv(out)) == 2 * 9 * 8 // 2
 
 
@@ -113,24 +113,24 @@ def test_that_nobody_can_be_screened_is_said(
     manifest: Path, lacking: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     pd.read_csv(manifest).drop(columns=lacking).to_csv(manifest, index=False)
-    votes.questions(manifest, out=manifest.parent / "q.csv", json=manifest.parent / "r.json")
+    vote_questions.questions(manifest, out=manifest.parent / "q.csv", json=manifest.parent / "r.json")
     assert "72 questions, 0 of verification: " in capsys.readouterr().out
     assert "manifest.csv' gives no verification question, so careless viewers cannot be screened" in caplog.text
     assert json.loads((manifest.parent / "r.json").read_text())["verification"] == 0
     caplog.clear()
-    votes.questions(manifest, out=manifest.parent / "q.csv", verification=False)
+    vote_questions.questions(manifest, out=manifest.parent / "q.csv", verification=False)
     assert not caplog.text
 
 
 def test_refusals(manifest: Path) -> None:
     folder = manifest.parent
     with pytest.raises(ValueError, match="`share` is 2"):
-        votes.questions(manifest, out=folder / "q.csv", share=2)
+        vote_questions.questions(manifest, out=folder / "q.csv", share=2)
     with pytest.raises(ValueError, match="`voters` must be at least 1"):
-        votes.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv", voters=0)
+        vote_questions.simulate(manifest, truth=folder / "truth.csv", out=folder / "v.csv", voters=0)
     (folder / "short.csv").write_text("video_id,vmaf\nx264_fast_park_100,30\n")
     with pytest.raises(ValueError, match=r"has no row for 17 videos \(first: 'x264_fast_park_300'\)"):
-        votes.simulate(manifest, truth=folder / "short.csv", out=folder / "v.csv")
+        vote_questions.simulate(manifest, truth=folder / "short.csv", out=folder / "v.csv")
     with pytest.raises(ValueError, match="`by` reference needs `videos`"):
         votes.scores(folder / "v.csv", out=folder / "s.csv", by="reference")
     (folder / "split.csv").write_text("group,left,right,answer\ng,a,b,left\ng,c,d,left\n")
@@ -139,3 +139,37 @@ def test_refusals(manifest: Path) -> None:
     (folder / "bad.csv").write_text("participant,group,left,right,expected,answer\np,g,a,b,left,right\n")
     with pytest.raises(ValueError, match="All 1 viewers failed"):
         votes.screen(folder / "bad.csv", out=folder / "k.csv")
+
+
+def test_the_next_questions_go_on_from_the_votes_so_far(manifest: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = manifest.parent
+    vote_questions.questions(manifest, out=folder / "first.csv", share=0.0, verification=False)
+    vote_questions.simulate(manifest, truth=folder / "truth.csv", out=folder / "state.csv", voters=1)
+    state = pd.read_csv(folder / "state.csv", dtype=str)
+    odd = state.iloc[:1].assign(answer="dunno")
+    unknown = state.iloc[:1].assign(left="nobody")
+    pd.concat([state, odd, unknown]).to_csv(folder / "state.csv", index=False)
+    vote_questions.questions(
+        manifest, out=folder / "next.csv", adaptive=folder / "state.csv", verification=False, json=folder / "n.json"
+    )
+    asked = pd.read_csv(folder / "next.csv")
+    assert asked.groupby("group").size().to_dict() == {"park/fast": 8, "park/medium": 8}
+    assert json.loads((folder / "n.json").read_text())["count"] == 16
+    assert "1 votes are dropped, whose answers are none of left, right, equal." in caplog.text
+    assert "The votes name 1 unknown videos, 'nobody'; their votes are dropped." in caplog.text
+    vote_questions.questions(manifest, out=folder / "checked.csv", adaptive=folder / "state.csv")
+    assert pd.read_csv(folder / "checked.csv")["expected"].notna().sum() == 6
+
+
+def test_a_state_that_says_nothing_is_refused(manifest: Path) -> None:
+    folder = manifest.parent
+    with pytest.raises(ValueError, match=r"`share` is 0\.5, but `adaptive` chooses the pairs; leave one of them out"):
+        vote_questions.questions(manifest, out=folder / "n.csv", adaptive=manifest, share=0.5)
+    with pytest.raises(FileNotFoundError, match=r"There is no table of votes '.*gone\.csv'"):
+        vote_questions.questions(manifest, out=folder / "n.csv", adaptive=folder / "gone.csv")
+    (folder / "state.csv").write_text("left,right,answer\na,b,left\n")
+    with pytest.raises(
+        ValueError, match=r"state\.csv' holds no vote on two of these videos that counts; give the votes"
+    ):
+        vote_questions.questions(manifest, out=folder / "n.csv", adaptive=folder / "state.csv")
+    assert not (folder / "n.csv").exists()

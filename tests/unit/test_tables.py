@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from cvqa_models import csv_dialect
 from cvqa_models.csv_dialect import Dialect, say_once
-from cvqa_models.csv_table import csv_text, frame_text, near_misses, number, numbers, read_csv, rows
+from cvqa_models.tables import csv_text, frame_text, near_misses, number, numbers, read_csv, rows
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -221,3 +224,20 @@ def test_near_misses_look_at_case_and_at_large_tables() -> None:
     assert near_misses(["Video_ID"], ["video_id", "vid"]) == "'Video_ID' (near: 'video_id')"
     names = [f"x264_fast_clip{number}_{number % 7}" for number in range(100_000)]
     assert near_misses(["x264_fast_clip4242_x"], names) == "'x264_fast_clip4242_x' (near: 'x264_fast_clip4242_0')"
+
+
+@given(st.text(st.sampled_from("ab1.;, \n\r\t'é\x1f"), max_size=40), st.sampled_from([",", ";"]))
+@settings(max_examples=300, deadline=None)
+def test_a_text_without_quotes_is_split_as_the_csv_module_does(text: str, delimiter: str) -> None:
+    columns = csv_dialect._plain_columns(text, delimiter)
+    if columns is not None:
+        lines = [
+            line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if "".join(line).strip()
+        ]
+        assert [list(line) for line in zip(*columns, strict=True)] == lines
+
+
+def test_plain_text_is_split_at_once_and_other_text_is_not() -> None:
+    assert csv_dialect._plain_columns("a,b\r\n1,2\r\n", ",") == [["a", "1"], ["b", "2"]]
+    for text in ('a,b\n"1",2\n', "a,b\n1\n", "a,b\n , \n1,2\n", "a,b\n1,\r2\n", "a,é\n1,2\n", ""):
+        assert csv_dialect._plain_columns(text, ",") is None

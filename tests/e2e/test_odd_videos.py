@@ -14,9 +14,9 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser
 
-from cvqa_models.commands.score import score_video
 from cvqa_models.data.dataset import load_batch
-from cvqa_models.models.module import QualityModule
+from cvqa_models.inference.scorer import Scorer
+from cvqa_models.training.module import QualityModule
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions
 
@@ -81,9 +81,9 @@ def test_an_odd_video_gets_a_finite_score_or_one_sentence(system: str, name: str
     path = make(name)
     if (system, name) in REFUSED:
         with pytest.raises(ValueError, match=REFUSED[system, name]):
-            score_video(model(system), path, ReadOptions())
+            Scorer(model(system), device="cpu")(path)
         return
-    assert math.isfinite(score_video(model(system), path, ReadOptions()).score)
+    assert math.isfinite(Scorer(model(system), device="cpu")(path).value)
 
 
 @pytest.mark.parametrize("name", SOURCED)
@@ -93,9 +93,9 @@ def test_an_odd_video_compared_with_itself_is_perfect_or_gets_one_sentence(syste
     if system == "ms_ssim" and name in TOO_SMALL:
         expected = f"Frames are {SOURCED[name][0]}, but `ms_ssim` needs sides of at least 161 pixels"
         with pytest.raises(ValueError, match=expected):
-            score_video(model(system), path, ReadOptions(), reference=path)
+            Scorer(model(system), device="cpu")(path, reference=path)
         return
-    found = score_video(model(system), path, ReadOptions(), reference=path).score
+    found = Scorer(model(system), device="cpu")(path, reference=path).value
     assert found == pytest.approx(SAME[system], abs=1e-6)
 
 
@@ -114,5 +114,5 @@ def test_a_batch_that_mixes_sizes_scores_as_its_videos_alone_or_is_refused(syste
     batch = load_batch(records(paths), model(system).demands, None, ReadOptions())
     with torch.inference_mode():
         together = model(system)(batch).tolist()
-    alone = [score_video(model(system), path, ReadOptions()).score for path in paths]
+    alone = [Scorer(model(system), device="cpu")(path).value for path in paths]
     assert together == pytest.approx(alone, rel=1e-4, abs=1e-5)

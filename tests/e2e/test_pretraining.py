@@ -12,15 +12,18 @@ from safetensors.torch import save_file
 
 from cvqa_models.branches.compression import Compression
 from cvqa_models.branches.compression_level import CompressionLevel
-from cvqa_models.build import levels
-from cvqa_models.cli import run_cli
 from cvqa_models.commands.export import export
 from cvqa_models.commands.extract import extract
-from cvqa_models.commands.score import score, score_video
+from cvqa_models.commands.score import score
+from cvqa_models.corpus.synthetic import levels
+from cvqa_models.inference.scorer import Scorer
 from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.checkpoint import load_model
 from cvqa_models.models.compression_level import CompressionLevelModel
-from cvqa_models.video.reader import ReadOptions
+from cvqa_models.training.checkpoint import load_model
+from cvqa_models.training.cli import run_cli
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.patches import NativePatches
+from cvqa_models.video.view import View
 
 PRETRAIN = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 
@@ -59,7 +62,7 @@ def fit(config: str, manifest: Path, run: Path, *more: str) -> Path:
 
 
 def test_the_compact_network(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["--model.level.init_args.width=8", "--model.level.init_args.patch=64"]
+    small = ["--model.level.init_args.width=8", "--model.level.init_args.view.pixels.init_args.patch=64"]
     checkpoint = fit("compression_level.yaml", manifest, tmp_path / "run", *small)
     log = pd.read_csv(tmp_path / "run" / "logs" / "metrics.csv")
     assert log["val/plcc"].dropna().between(-1, 1).all()
@@ -91,19 +94,19 @@ def test_a_new_head_on_the_fixed_network(manifest: Path, tmp_path: Path) -> None
     checkpoint = fit(str(tmp_path / "head.yaml"), manifest, tmp_path / "run")
     weights = str(tmp_path / "whole.safetensors")
     export(checkpoint, out=Path(weights), with_frozen=True)
-    branch = CompressionLevel(weights, width=8, clips=4, grid=(2, 3), frozen=True)
+    branch = CompressionLevel(weights, width=8, view=View(UniformClips(4, 2), NativePatches((2, 3), 112)), frozen=True)
     whole = CompressionLevelModel(branch, GroupLoss(), hidden=None, norm="standard", weights=weights).eval()
     video = next((manifest.parent / "videos").rglob("*.mp4"))
-    scored = [score_video(model, video, ReadOptions()).score for model in (whole, load_model(checkpoint))]
+    scored = [Scorer(model, device="cpu")(video).value for model in (whole, load_model(checkpoint))]
     assert scored[0] == scored[1]
     assert whole.head.norms[0].deviation.min() > 0
 
 
 def test_uvqs_network(manifest: Path, tmp_path: Path) -> None:
-    small = [
-        f"--model.level.init_args.{setting}" for setting in ("net_width=0.05", "features=4", "height=96", "width=224")
-    ]
-    few = ["--data.groups_per_batch=1", "--data.videos_per_group=3", "--data.videos_per_chunk=2"]
+    seen = "view.pixels.init_args"
+    settings = ("net_width=0.05", "features=4", f"{seen}.height=96", f"{seen}.width=224")
+    small = [f"--model.level.init_args.{setting}" for setting in settings]
+    few = ["--data.groups_per_batch=1", "--data.videos_per_group=3", "--data.videos_at_once=2"]
     checkpoint = fit("compression_uvq.yaml", manifest, tmp_path / "run", *small, *few)
     branch = Compression(str(checkpoint), net_width=0.05, features=4)
     state = torch.load(checkpoint, weights_only=True)["state_dict"]

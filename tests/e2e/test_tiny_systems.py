@@ -16,13 +16,13 @@ import torch
 import yaml
 
 from cvqa_models.branches.piq import MEASURES
-from cvqa_models.cli import run_cli
 from cvqa_models.commands.evaluate import evaluate
 from cvqa_models.commands.extract import extract
 from cvqa_models.commands.fit_mmf import fit_mmf
 from cvqa_models.commands.score import score
-from cvqa_models.data.submission import read_predictions
+from cvqa_models.data.predictions import read_predictions
 from cvqa_models.models.multibranch import MultiBranch
+from cvqa_models.training.cli import run_cli
 from cvqa_models.types import Batch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,12 +98,15 @@ def test_a_system_fits_and_predicts(config: Path, table: Path, tmp_path: Path) -
     run_cli(words("fit", config, table, run, "--trainer.max_epochs=1"))
     last = run / "checkpoints" / "last.ckpt"
     # Four videos in pieces of three and one.
-    model = run_cli(words("predict", config, table, run, f"--ckpt_path={last}", "--data.videos_per_chunk=3")).model
+    model = run_cli(words("predict", config, table, run, f"--ckpt_path={last}", "--data.videos_at_once=3")).model
     scores = read_predictions(run / "predictions.csv")
     cacheable = {name for name, demand in model.demands.items() if demand.cache_key}
     if cacheable:
         assert predict_from_store(config, table, last, cacheable, tmp_path) == pytest.approx(scores, rel=1e-4, abs=1e-5)
-    score(sorted(table.parent.glob("cellauto_*.mp4")), checkpoint=last, json=tmp_path / "scores.json")
+    paired = any(demand.view is not None and demand.view.with_reference for demand in model.demands.values())
+    reference = table.parent / "cellauto.mkv" if paired else None
+    videos = sorted(table.parent.glob("cellauto_*.mp4"))
+    score(videos, checkpoint=last, reference=reference, json=tmp_path / "scores.json")
     alone = {Path(row["video"]).stem: row["score"] for row in json.loads((tmp_path / "scores.json").read_text())}
     assert alone == scores, "to the bit"
     result = evaluate_unseen(table, run)
@@ -209,7 +212,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(table: Path
 
 def test_one_command_extracts_what_six_frozen_extractors_see(table: Path, tmp_path: Path) -> None:
     """One pass over each video for all of Compression-RQ-VQA; training finds its random projections in the store."""
-    spatial = {"frozen": True, "geometry": "crop"}
+    spatial = {"frozen": True, "view": {"pixels": {"init_args": {"random": False}}}}
     overlay = tmp_path / "frozen.yaml"
     overlay.write_text(yaml.safe_dump({"model": {"init_args": {"spatial": {"init_args": spatial}}}}))
     data = tmp_path / "data.yaml"

@@ -14,6 +14,37 @@ from pathlib import Path
 
 import pytest
 
+# What extras bring, which `pip install cvqa_models` alone does not: neither found nor known as installed.
+EXTRAS = (
+    "tokenizers",
+    "transformers",
+    "peft",
+    "piq",
+    "sklearn",
+    "scikit-learn",
+    "skops",
+    "optuna",
+    "openpyxl",
+    "skimage",
+    "fastapi",
+    "uvicorn",
+    "python_multipart",
+)
+WITHOUT_EXTRAS = f"""from importlib import metadata
+from importlib.machinery import PathFinder
+
+def find_spec(name, path=None, target=None, known=PathFinder.find_spec):
+    return None if name.partition(".")[0] in {EXTRAS} else known(name, path, target)
+
+def from_name(name, known=metadata.Distribution.from_name):
+    if name in {EXTRAS}:
+        raise metadata.PackageNotFoundError(name)
+    return known(name)
+
+PathFinder.find_spec = find_spec
+metadata.Distribution.from_name = from_name
+"""
+
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=10:duration=1", "-pix_fmt", "yuv420p"]
 
@@ -37,6 +68,7 @@ def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         wheel.extractall(site)
     # A plain line adds the folder of the dependencies, but not the clone that a `.pth` file in it names.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "sitecustomize.py").write_text(WITHOUT_EXTRAS)
     return folder / "bin" / "python"
 
 
@@ -68,8 +100,18 @@ def test_a_file_is_scored_with_the_shipped_weights(python: Path, tmp_path: Path)
 def test_every_system_is_listed(python: Path, tmp_path: Path) -> None:
     done = run(python, tmp_path, "systems", "--json", "systems.json")
     assert done.returncode == 0, done.stderr
-    names = {row["name"] for row in json.loads((tmp_path / "systems.json").read_text())}
-    assert names == {path.stem for path in (ROOT / "configs" / "model").glob("*.yaml")}
+    rows = {row["name"]: row for row in json.loads((tmp_path / "systems.json").read_text())}
+    assert set(rows) == {path.stem for path in (ROOT / "configs" / "model").glob("*.yaml")}
+    assert rows["flagship"]["fault"] is None
+    needed = {name: row["fault"].split("pip install ")[1] for name, row in rows.items() if row["fault"]}
+    assert needed["tvqa"] == needed["iqa_llava"] == "'cvqa_models[lmm]'`."
+
+
+def test_the_service_says_what_it_needs(python: Path, tmp_path: Path) -> None:
+    done = run(python, tmp_path, "serve")
+    assert done.returncode == 2
+    assert done.stderr == "cvqa: The service needs the package fastapi; `pip install 'cvqa_models[serve]'`.\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_training_is_a_command(python: Path, tmp_path: Path) -> None:
@@ -87,3 +129,4 @@ def test_the_source_archive_builds_what_the_clone_builds(built: Path, tmp_path: 
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     again, first = (zipfile.ZipFile(next(folder.glob("*.whl"))).namelist() for folder in (tmp_path / "again", built))
     assert again == first
+    assert {"cvqa_models/serve/score_page.html", "cvqa_models/serve/vote_page.html"} <= set(first)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cvqa_models.build import ffmpeg
-from cvqa_models.data.submission import read_predictions
+from cvqa_models.corpus import ffmpeg
+from cvqa_models.data.predictions import read_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "your-own-data.md").read_text(encoding="utf-8")

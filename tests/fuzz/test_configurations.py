@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from cvqa_models.models.checkpoint import model_config
+from cvqa_models.training.checkpoint import model_config
 from tests.fuzz.test_readers import examine
 from tests.hostile.corpus import GOOD, configurations, lay_out
 
-NAMES = ["evil_marker.Evil", "os.system", "cvqa_models.weights.fetch", "cvqa_models.branches.timm.Timm", "a", ""]
+NAMES = ["evil_marker.Evil", "os.system", "cvqa_models.weights.files.fetch", "cvqa_models.branches.timm.Timm", "a", ""]
 KEYS = [
     "class_path",
     "init_args",

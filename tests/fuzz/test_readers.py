@@ -26,22 +26,22 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from cvqa_models import weights
-from cvqa_models.build import ladder
-from cvqa_models.build.bradley_terry import fit_table
-from cvqa_models.build.files import write_csv
-from cvqa_models.build.votes import screen_votes
-from cvqa_models.commands.ensemble_rows import _read_weights
-from cvqa_models.commands.votes import read_votes
-from cvqa_models.csv_table import csv_text, numbers, read_csv, rows
+from cvqa_models.corpus.encoding import ladder
+from cvqa_models.corpus.folder import write_csv
+from cvqa_models.corpus.labels.bradley_terry import fit_table
+from cvqa_models.corpus.labels.vote_files import read_votes
+from cvqa_models.corpus.labels.votes import screen_votes
 from cvqa_models.data.adapters import cvqad, dover_txt, konvid, kvq, qalign_json
 from cvqa_models.data.feature_store import FeatureStore, file_name
 from cvqa_models.data.manifest import read_manifest, read_table, read_table_ids, write_manifest
-from cvqa_models.data.submission import read_predictions, write_predictions
-from cvqa_models.data.template import fill_template
-from cvqa_models.mistakes import sentence
-from cvqa_models.models.checkpoint import model_config, read_checkpoint
+from cvqa_models.data.predictions import read_predictions, write_predictions
+from cvqa_models.evaluation.ensemble import _read_weights
+from cvqa_models.messages import sentence
+from cvqa_models.submission.templates import fill_template
+from cvqa_models.tables import csv_text, numbers, read_csv, rows
+from cvqa_models.training.checkpoint import model_config, read_checkpoint
 from cvqa_models.types import Prediction
+from cvqa_models.weights import reading
 from tests.fuzz.corpus import CORPUS
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
@@ -96,7 +96,7 @@ def checkpoint(path: Path) -> object:
 
 
 def checkpoint_file() -> bytes:
-    branch = {"class_path": "cvqa_models.branches.ms_ssim.MsSsimFrames", "init_args": {"num_frames": 2}}
+    branch = {"class_path": "cvqa_models.branches.ms_ssim.MsSsimFrames", "init_args": {"num_clips": 2}}
     hparams = {"_class_path": "cvqa_models.models.frame_mean.FrameMean", "measure": branch}
     content = io.BytesIO()
     torch.save({"state_dict": {"a": torch.zeros(2, 3)}, "hyper_parameters": hparams, "epoch": 1}, content)
@@ -105,7 +105,7 @@ def checkpoint_file() -> bytes:
 
 def read_weights(path: Path) -> object:
     try:
-        return weights.read(path)
+        return reading.read(path)
     except ValueError as error:  # its callers end the sentence
         raise ValueError(f"{str(error).removesuffix('.')}.") from error
 

@@ -19,15 +19,19 @@ import torch
 
 EVIL = "evil_marker.Evil"
 SPEC = {"class_path": EVIL, "init_args": {}}
+VIEW = {
+    "frames": {"class_path": "cvqa_models.video.frame_rules.KeyFrames", "init_args": {"num_clips": 1}},
+    "pixels": {"class_path": "cvqa_models.video.pixel_rules.Crop", "init_args": {"size": 32, "short": 32}},
+}
 GOOD: dict[str, Any] = {
     "_class_path": "cvqa_models.models.multibranch.MultiBranch",
     "branches": {
         "a": {
             "class_path": "cvqa_models.branches.timm.Timm",
-            "init_args": {"name": "test_vit", "size": 32, "num_frames": 1, "weights": None},
+            "init_args": {"name": "test_vit", "view": VIEW, "weights": None},
         }
     },
-    "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss", "init_args": {"plcc": 1.0}},
+    "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss", "init_args": {"terms": {"plcc": 1.0}}},
     "recipe": {"lr_head": 0.001},
     "hidden": None,
     "_instantiator": "pytorch_lightning.cli.instantiate_module",
@@ -106,8 +110,9 @@ def configurations(folder: Path) -> dict[str, Any]:
         for path in (
             EVIL, "evil_marker", "cvqa_models..evil_marker.Evil", ".evil_marker.Evil", "evil_marker.sub.Evil",
             "os.system", "builtins.exec", "functools.partial", "subprocess.Popen", "torch.hub.load",
-            "cvqa_models.weights.fetch", "cvqa_models.weights.urllib.request.urlopen", "cvqa_models.cli.run_cli",
-            "cvqa_models.weights.os.system", "pytorch_lightning.callbacks.LambdaCallback",
+            "cvqa_models.weights.files.fetch", "cvqa_models.weights.urllib.request.urlopen",
+            "cvqa_models.training.cli.run_cli", "cvqa_models.weights.files.os.system",
+            "pytorch_lightning.callbacks.LambdaCallback",
             "cvqa_models.evil_marker.Evil",
             "cvqa_models.models.multibranch.MultiBranch\nevil_marker.Evil", "evil.yaml",
         )
@@ -127,7 +132,7 @@ def configurations(folder: Path) -> dict[str, Any]:
         "loss with a path": hparams(loss={**GOOD["loss"], "__path__": "evil.yaml"}),
         "recipe": hparams(recipe=SPEC),
         "recipe as a file": hparams(recipe="evil.yaml"),
-        "inside the recipe": hparams(recipe={"unfreeze_at": {"a": SPEC}}),
+        "inside the recipe": hparams(recipe={"trained_from_epoch": {"a": SPEC}}),
         "number": hparams(hidden=SPEC),
         "list of names": hparams(drop=[SPEC]),
         "choice": hparams(pooling=EVIL),
@@ -169,10 +174,10 @@ def configurations(folder: Path) -> dict[str, Any]:
         "weights as a class": branch(weights=SPEC),
         "table elsewhere": branch("table.Table", path=f"{secret}/table.csv", columns=["a"]),
         "measure that downloads": {
-            "_class_path": "cvqa_models.models.pyiqa_metric.Metric", "name": "piq:LPIPS", "download": True,
+            "_class_path": "cvqa_models.models.metric.Metric", "name": "piq:LPIPS", "download": True,
         },
         "measure of another library": {
-            "_class_path": "cvqa_models.models.pyiqa_metric.Metric", "name": "evil_marker:x",
+            "_class_path": "cvqa_models.models.metric.Metric", "name": "evil_marker:x",
         },
     }  # fmt: skip
     return {**classes, **places, **arguments}

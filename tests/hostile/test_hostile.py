@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import torch
 
-from cvqa_models.cli import run_cli
-from cvqa_models.commands import systems
 from cvqa_models.commands.crossval import crossval
 from cvqa_models.commands.export import export
 from cvqa_models.commands.extract import extract
 from cvqa_models.commands.fit_mmf import fit_mmf
 from cvqa_models.commands.score import score
-from cvqa_models.models.checkpoint import load_model
-from cvqa_models.weights import read
+from cvqa_models.inference import systems
+from cvqa_models.training.checkpoint import load_model
+from cvqa_models.training.cli import run_cli
+from cvqa_models.weights.reading import read
 from tests.hostile import corpus
 
 
@@ -67,7 +67,7 @@ def state() -> dict[str, torch.Tensor]:
     """The weights of the good model that the hostile files pretend to be."""
     from jsonargparse import ArgumentParser
 
-    from cvqa_models.models.module import QualityModule
+    from cvqa_models.training.module import QualityModule
 
     hparams = corpus.hparams()
     del hparams["_instantiator"]
@@ -186,7 +186,7 @@ def commands(folder: Path, files: list[Path]) -> dict[str, Callable[[], object]]
         "crossval": lambda: crossval(config=[files[2]], data=files[0], folds=3),
         "variants": lambda: crossval(config=[files[1]], data=files[0], variants=files[2], folds=3),
         "fit-mmf": lambda: fit_mmf(config=files),
-        "systems": lambda: systems.describe(files[2]),
+        "systems": lambda: systems.read_system(files[2]),
     }
 
 

@@ -4,18 +4,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 PYTEST := $(BIN)/python -m pytest
+# Build of PyTorch: `cuda` is the one of the package index, on Linux 5 GB with all of CUDA; others are what
+# `uv pip install --torch-backend` names, such as cpu (under 1 GB) or cu126.
+TORCH ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
+INSTALL := $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt
 
 # Seconds for each test of test-fuzz; 130 are an hour in all.
 FUZZ_SECONDS ?= 130
 
-.PHONY: setup demo test test-slow test-faults test-fuzz lint clean
+.PHONY: setup demo check test test-slow test-faults test-fuzz lint docs clean
 
 setup: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	@build=$(TORCH); \
+	if [ $$build != cuda ] && ! UV_HTTP_RETRIES=0 $(INSTALL) --quiet --dry-run --no-deps --torch-backend $$build torch 2>/dev/null; then \
+		echo "PyTorch: no $$build build can be reached"; build=cuda; \
+	fi; \
+	echo "PyTorch: the $$build build (TORCH=cpu, TORCH=cuda and others choose)"; \
+	[ $$build = cuda ] || backend="--torch-backend $$build"; \
+	$(INSTALL) $$backend --editable ".[dev]"
 	touch $@
 
 demo: setup
@@ -26,6 +36,15 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, into `site/`; strict: a link that leads nowhere ends it.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# Lint, types and the tests that neither encode, nor build whole systems: under two minutes on two cores.
+check: lint
+	$(PYTEST) -n 2 --dist loadfile tests/unit --ignore tests/unit/corpus --ignore tests/unit/commands \
+		--ignore tests/unit/branches --ignore tests/unit/serve --ignore tests/unit/models --ignore tests/unit/video --ignore tests/unit/training
 
 test: lint
 	$(PYTEST) -n 2 --dist loadfile
@@ -41,4 +60,4 @@ test-faults: setup
 	$(PYTEST) -m faults -s
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site

@@ -14,12 +14,12 @@ import resource
 import time
 from pathlib import Path
 
-from cvqa_models.build.encode import Encode, encode_all
-from cvqa_models.build.encoders import find_encoder
-from cvqa_models.build.ladder import Ladder, plan, speeds_of
-from cvqa_models.build.pseudo_labels import measure_all
-from cvqa_models.build.references import shoot_scene
-from cvqa_models.build.scenes import SCENES
+from cvqa_models.corpus.encoding.encode import Encode, encode_all
+from cvqa_models.corpus.encoding.encoders import find_encoder
+from cvqa_models.corpus.encoding.ladder import Ladder, plan, speeds_of
+from cvqa_models.corpus.labels.pseudo_labels import measure_all
+from cvqa_models.corpus.references import shoot_scene
+from cvqa_models.corpus.synthetic.scenes import SCENES
 
 LADDER = Ladder(
     encoders=("x264", "x265", "svt-av1", "vp9", "vvenc", "openh264"),

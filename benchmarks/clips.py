@@ -10,11 +10,24 @@ import imageio_ffmpeg
 SYNTHETIC = ["-f", "lavfi", "-i", "mandelbrot=size=1280x720:rate=30,noise=alls=6:allf=t"]
 
 
-def hd_clip(path: Path, seconds: int, source: str | None = None) -> Path:
-    """Encode `seconds` at 30 frames a second as H.264 of 2 Mb/s, from a looped video or a synthetic picture."""
+def hd_clip(path: Path, seconds: int, source: str | None = None, group: int = 250) -> Path:
+    """Encode `seconds` at 30 frames a second as H.264 of 2 Mb/s, from a looped video or a synthetic picture.
+
+    Args:
+        path: Where to.
+        seconds: Length.
+        source: Video to loop.
+        group: Frames from a key frame to the next, at most; 250 is what x264 does by itself.
+    """
     picture = ["-stream_loop", "-1", "-i", source] if source else SYNTHETIC
     shape = ["-vf", "scale=1920:1080:flags=bicubic,fps=30,format=yuv420p", "-t", str(seconds), "-an"]
-    _ffmpeg(*picture, *shape, "-c:v", "libx264", "-preset", "veryfast", "-b:v", "2M", path)
+    _ffmpeg(*picture, *shape, "-c:v", "libx264", "-preset", "veryfast", "-b:v", "2M", "-g", group, path)
+    return path
+
+
+def repeated(video: Path, path: Path, times: int) -> Path:
+    """Write a video several times in a row, as it is encoded."""
+    _ffmpeg("-stream_loop", times - 1, "-i", video, "-c", "copy", path)
     return path
 
 

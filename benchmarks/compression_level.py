@@ -25,18 +25,19 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
-from cvqa_models.build import ffmpeg
-from cvqa_models.build.encoders import BITRATE, find_encoder
-from cvqa_models.build.jobs import run_jobs
-from cvqa_models.build.pseudo_labels import measure
-from cvqa_models.build.references import Reference, load, prepare_clip
-from cvqa_models.build.scenes import PHOTOGRAPHS, read_photograph
-from cvqa_models.commands.score import score_video
-from cvqa_models.data.files import index_videos
-from cvqa_models.models.compression_level import SHIPPED, shipped_model
-from cvqa_models.video.frames import UniformClips
-from cvqa_models.video.pixels import Native
-from cvqa_models.video.reader import ReadOptions, read_views
+from cvqa_models.corpus import ffmpeg
+from cvqa_models.corpus.encoding.encoders import BITRATE, find_encoder
+from cvqa_models.corpus.jobs import run_jobs
+from cvqa_models.corpus.labels.pseudo_labels import measure
+from cvqa_models.corpus.references import Reference, load, prepare_clip
+from cvqa_models.corpus.synthetic.scenes import PHOTOGRAPHS, read_photograph
+from cvqa_models.data.videos import index_videos
+from cvqa_models.inference.scorer import Scorer
+from cvqa_models.models.compression_level import shipped_model
+from cvqa_models.models.shipped_level import SHIPPED
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.pixel_rules import Native
+from cvqa_models.video.reader import read_views
 from cvqa_models.video.view import View
 
 # Encoder -> speed and qualities: CRF or QP; for openh264 multiples of the rate that x264 needs at CRF 34.
@@ -197,8 +198,8 @@ def main() -> None:
     for name, message in {**failures, **failed}.items():
         print(f"failed: {name}: {message}")
     rows = pd.DataFrame([row for name in jobs for row in {**made, **more}.get(name, [])])
-    model = shipped_model(arguments.weights)
-    rows["level"] = [score_video(model, path, ReadOptions()).score for path in rows["path"]]
+    scorer = Scorer(shipped_model(arguments.weights), device="cpu")
+    rows["level"] = [scorer(path).value for path in rows["path"]]
     table(rows, "level", 1)
     if arguments.weights != SHIPPED:
         return

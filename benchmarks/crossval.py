@@ -3,7 +3,8 @@
     python benchmarks/crossval.py [VARIANT]
 
 A random table of CVQAD's size: 1,022 videos in 57 groups, 28 columns. VARIANT is a JSON object of values by their
-command-line names, such as '{"model.hidden": 32}'; the default is the heaviest objective of docs/human-scores.md.
+command-line names, such as '{"model.hidden": 32}'; the default is the heaviest objective of
+docs/studies/human-scores.md.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import yaml
 from train_head import SIZES
 
 from cvqa_models.commands.crossval import crossval
-from cvqa_models.commands.extract import extract_table
+from cvqa_models.inference.extract import extract_table
 
 ROOT = Path(__file__).resolve().parents[1]
 

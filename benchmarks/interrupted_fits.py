@@ -29,7 +29,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cvqa_models import cli
+from cvqa_models.training import cli
 from tests.cli.table_run import fit_words, write_inputs
 
 EPOCHS = 6
@@ -47,7 +47,11 @@ def write_live_inputs(folder: Path) -> list[Path]:
             subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), *words, str(path)], check=True)
             rows.append(f"{path.stem},{path},{source},{source},{rank}")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
-    branch = {"name": "test_resnet", "size": 32, "num_frames": 1, "frozen": False}
+    view = {
+        "frames": {"class_path": "cvqa_models.video.frame_rules.KeyFrames", "init_args": {"num_clips": 1}},
+        "pixels": {"class_path": "cvqa_models.video.pixel_rules.Crop", "init_args": {"size": 32, "short": 32}},
+    }
+    branch = {"name": "test_resnet", "view": view, "frozen": False}
     model = {
         "branches": {"content": {"class_path": "cvqa_models.branches.timm.Timm", "init_args": branch}},
         "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss"},

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from cvqa_models.csv_table import numbers, read_csv
 from cvqa_models.data.adapters.cvqad import read_cvqad
 from cvqa_models.metrics.group_score import evaluate
-from cvqa_models.models.mmf_tuning import Criterion, Measured, regressor, tune
+from cvqa_models.tables import numbers, read_csv
+from cvqa_models.training.mmf_tuning import Criterion, Measured, regressor, tune
 
 MEASURES = ("VSI", "FSIM", "HAAR PSI", "GMSD", "MS-GMSD", "YUV-SSIM", "Y-MS-SSIM", "DSS", "SRSIM", "MDSI")
 SEEDS = range(4)

@@ -19,8 +19,9 @@ from time import process_time
 
 from clips import hd_clip, lossless_copy
 
-from cvqa_models.video.frames import Chunks, KeyFrames, UniformClips
-from cvqa_models.video.pixels import Crop, Fit, Fragments, Resize
+from cvqa_models.video.frame_rules import Chunks, KeyFrames, UniformClips
+from cvqa_models.video.patches import Fragments
+from cvqa_models.video.pixel_rules import Crop, Fit, Resize
 from cvqa_models.video.reader import check_video, read_views
 from cvqa_models.video.view import View
 

@@ -23,8 +23,8 @@ from cvqa_models.branches.clip import Clip
 from cvqa_models.branches.compression import Compression
 from cvqa_models.branches.slowfast import SlowFast
 from cvqa_models.branches.swin import Swin
-from cvqa_models.commands.extract import extract_features
 from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.inference.extract import extract_features
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.reader import ReadOptions
 

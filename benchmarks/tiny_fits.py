@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from cvqa_models.cli import run_cli
-from cvqa_models.commands.configured import Configured
-from cvqa_models.commands.extract import extract_features
+from cvqa_models.inference.extract import extract_features
+from cvqa_models.training.cli import run_cli
+from cvqa_models.training.configured import Configured
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data" / "mini"
@@ -37,7 +37,8 @@ def fit(system: str, folder: Path) -> tuple[float, float]:
     configured = Configured(files, places)
     model, data = configured.build(configured.seed)
     assert data.store is not None
-    extract_features(model.each_branch(), data.source.records(), data.store, data.options)
+    if any(demand.cache_key for demand in model.demands.values()):
+        extract_features(model.each_branch(), data.source.records(), data.store, data.options)
     extracted = time.perf_counter()
     run_cli(
         [

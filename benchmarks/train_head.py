@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.cli import run_cli
 from cvqa_models.data.feature_store import FeatureStore
+from cvqa_models.training.cli import run_cli
 from cvqa_models.types import Demand
-from cvqa_models.video.frames import KeyFrames
-from cvqa_models.video.pixels import Resize
+from cvqa_models.video.frame_rules import KeyFrames
+from cvqa_models.video.pixel_rules import Resize
 from cvqa_models.video.view import View
 
 SIZES = [9] * 7 + [11] + [12] * 11 + [13] * 2 + [14] * 2 + [15] * 6 + [21] * 14 + [27] * 14
@@ -96,7 +96,8 @@ model:
     branches: {branches}
     loss:
       class_path: cvqa_models.losses.grouped.GroupLoss
-      init_args: {{ranknet: 0.1, norm_in_norm: 0.1, fidelity: 0.1, mse: 0.01}}
+      init_args:
+        terms: {{plcc: 1, srocc: 1, krocc: 1, ranknet: 0.1, norm_in_norm: 0.1, fidelity: 0.1, mse: 0.01, anchor: 0.05}}
     recipe: {{lr_head: 1.0e-3, weight_decay: 0.05, warmup: 0.05}}
     dropout: 0.2
     pooling: mean_std

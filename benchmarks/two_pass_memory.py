@@ -12,9 +12,12 @@ import torch
 
 from cvqa_models.branches.compression_level import CompressionLevel
 from cvqa_models.losses.grouped import GroupLoss
-from cvqa_models.models.module import Recipe
 from cvqa_models.models.multibranch import MultiBranch
+from cvqa_models.training.module import Recipe
 from cvqa_models.types import Batch
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.patches import NativePatches
+from cvqa_models.video.view import View
 
 SIZES = (18, 36)
 VIDEOS_PER_PASS = 2
@@ -23,7 +26,7 @@ VIDEOS_PER_PASS = 2
 def gradient(videos: int, videos_per_pass: int | None) -> tuple[torch.Tensor, float]:
     """Return the gradient of one group's loss, and what the step added to this process's peak memory, in MB."""
     torch.manual_seed(0)
-    branch = CompressionLevel(width=32, clips=2, grid=(2, 3), patch=112)
+    branch = CompressionLevel(width=32, view=View(UniformClips(2, 2), NativePatches((2, 3), 112)))
     model = MultiBranch({"damage": branch}, GroupLoss(), recipe=Recipe(videos_per_pass=videos_per_pass), dropout=0.0)
     view = torch.randint(0, 256, (videos, 2, 3, 2, 224, 336), dtype=torch.uint8)
     batch = Batch(

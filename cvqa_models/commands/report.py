@@ -37,7 +37,8 @@ def report(
 
     Args:
         runs: Folder of a run, or of several; their training logs are used if they exist.
-        scores: Label table: a manifest or a table with CVQAD's columns.
+        scores: Label table: a manifest or a table with CVQAD's columns. Videos that it does not name are found where
+            the run's `logs/config.yaml` says.
         run: The folder of one run, as an option.
         predictions: For one run: CSV with `video_id,score`; by default RUN/predictions.csv.
         note: A sentence shown at the top of the page.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,14 +16,18 @@ from cvqa_models import plain_yaml
 from cvqa_models.data.feature_store import FeatureStore
 from cvqa_models.data.manifest import read_table
 from cvqa_models.data.predictions import read_predictions
+from cvqa_models.messages import OF_A_FILE, sentence
 from cvqa_models.metrics.group_score import Thresholds, evaluate
 from cvqa_models.report.cases import Eyes, cases
 from cvqa_models.report.page import write_report
 from cvqa_models.report.signs import sign_notes
 from cvqa_models.report.tables import join, share_table
+from cvqa_models.training.configured import build_source
 from cvqa_models.training.run_folder import training_log
 from cvqa_models.types import Baselines, DecoderName, Hdr, Untagged, VideoRecord
 from cvqa_models.video.reader import ReadOptions
+
+log = logging.getLogger(__name__)
 
 ABLATION = "ablation.json"
 Look = Callable[[ReadOptions], Eyes]
@@ -44,7 +51,8 @@ def report_run(
 
     Args:
         run: Folder of a run; its training log is used if it is there.
-        scores: Label table, a manifest or CVQAD's own columns.
+        scores: Label table, a manifest or CVQAD's own columns. Files that it does not name are found by the data set in
+            the configuration that the run stored.
         predictions: CSV with `video_id,score`; RUN/predictions.csv if left out.
         note: A sentence shown at the top of the page.
         thresholds: Fewest videos that a group needs to count.
@@ -61,8 +69,9 @@ def report_run(
     """
     records, predicted = read_table(scores), read_predictions(predictions or run / "predictions.csv")
     frame = join(records, predicted)
-    store, options = _reading(run)
-    known = [record for record in records if record.video_id in predicted]
+    data = _data_of(run)
+    store, options = _reading(data)
+    known = _with_files([record for record in records if record.video_id in predicted], data)
     beside = Baselines() if rivals is None else rivals(known, store, options)
     page = write_report(
         run,
@@ -90,16 +99,19 @@ def _shares(file: Path) -> pd.DataFrame | None:
         ) from error
 
 
-def _reading(run: Path) -> tuple[FeatureStore | None, ReadOptions]:
-    """Return the store of the run, if it had one, and how its videos were read, if its configuration says so."""
+def _data_of(run: Path) -> dict[str, Any]:
+    """Return the part `data` of the configuration that the run stored; empty if it cannot be read."""
     kept = max(run.glob("logs*/config.yaml"), key=lambda path: path.stat().st_mtime, default=None)
     try:
         content = plain_yaml.load(kept) if kept is not None else None
     except ValueError:
         content = None
     data = content.get("data") if isinstance(content, dict) else None
-    if not isinstance(data, dict):
-        return None, ReadOptions()
+    return data if isinstance(data, dict) else {}
+
+
+def _reading(data: Mapping[str, Any]) -> tuple[FeatureStore | None, ReadOptions]:
+    """Return the store of a run, if it had one, and how its videos were read, if its configuration says so."""
     known = {"decoder": get_args(DecoderName), "untagged": get_args(Untagged), "hdr": get_args(Hdr)}
     chosen: dict[str, Any] = {key: data[key] for key, values in known.items() if data.get(key) in values}
     chosen |= {key: data[key] for key in ("stream", "display") if type(data.get(key)) is int}
@@ -109,3 +121,28 @@ def _reading(run: Path) -> tuple[FeatureStore | None, ReadOptions]:
         options = ReadOptions()
     store = data.get("store")
     return FeatureStore(store, options.key) if isinstance(store, str) else None, options
+
+
+def _with_files(records: list[VideoRecord], data: Mapping[str, Any]) -> list[VideoRecord]:
+    """Return videos with their files from the data set of the run, where the label table names none that is here.
+
+    A video of that data set is taken as the same only if its group and its score, if it has one, are the same, too.
+    """
+    if "source" not in data or all(_is_here(one.path) for one in records):
+        return records
+    try:
+        own = {(one.video_id, one.group): one for one in build_source(data["source"]).records()}
+    except OF_A_FILE as error:
+        log.warning("where the videos of this run lie is not known: %s", sentence(error))
+        return records
+    return [one if _is_here(one.path) else _with_file(one, own.get((one.video_id, one.group))) for one in records]
+
+
+def _with_file(video: VideoRecord, same: VideoRecord | None) -> VideoRecord:
+    if same is None or not _is_here(same.path) or not (isnan(same.mos) or same.mos == video.mos):
+        return video
+    return replace(video, path=same.path)
+
+
+def _is_here(path: str | None) -> bool:
+    return path is not None and Path(path).is_file()

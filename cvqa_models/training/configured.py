@@ -14,6 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from cvqa_models import plain_yaml
 from cvqa_models.data.datamodule import GroupDataModule
+from cvqa_models.data.manifest import Source
 from cvqa_models.messages import innermost
 from cvqa_models.moved import current
 from cvqa_models.shipped import find_config
@@ -98,6 +99,22 @@ class Configured:
         """Return `class_path` and `init_args` of the model as plain values, as a checkpoint keeps them."""
         plain: dict[str, Any] = self._values.model.clone().as_dict()
         return plain
+
+
+def build_source(values: object) -> Source:
+    """Return the data set that the `source` of a configuration names, alone; only classes of this package are built.
+
+    Args:
+        values: `class_path` and `init_args`, as a run stores them in `logs/config.yaml`.
+
+    Raises:
+        ValueError: If they name no data set, or its constructor refuses its arguments.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Source, "source", required=True)  # type: ignore[type-abstract]
+    with plain_parser_errors(), imports_only_from():
+        source: Source = parser.instantiate(parser.parse_object({"source": values})).source
+    return source
 
 
 def let_train(model: Namespace) -> None:

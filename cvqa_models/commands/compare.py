@@ -49,7 +49,9 @@ def compare(
             by `/`, as in `x264/medium`.
         by: Columns that name what is compared; `codec` by default.
         scores: Tables of scores with `video_id`, or `video` as `cvqa score --csv_file` writes it. Without one, the
-            files are scored, and the scores are stored in OUT/scores.csv. Human scores of the manifest are used too.
+            files are scored, and the scores are stored in OUT/scores.csv. Human scores of the manifest are used too. A
+            column that the manifest has, too, counts only if it is a known measure such as `vmaf`: `quality` may be a
+            setting.
         checkpoint: Model that scores the files: a checkpoint or the folder of a run; by default the compression level
             that ships with the project.
         lower_is_better: Columns to negate, in addition to known measures such as LPIPS.

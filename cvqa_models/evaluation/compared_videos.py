@@ -16,7 +16,7 @@ from cvqa_models.data.manifest import read_table
 from cvqa_models.data.videos import composed, find_videos
 from cvqa_models.evaluation.score_table import LABEL_COLUMNS
 from cvqa_models.messages import OF_A_FILE, sentence_of
-from cvqa_models.metrics.direction import is_lower_better
+from cvqa_models.metrics.direction import is_lower_better, is_measure
 from cvqa_models.tables import near_misses, number, read_csv
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ _NAME = re.compile(r"(?:enc_res_)?(?P<codec>[^_]+)_(?P<preset>[^_]+)_(?P<referen
 # Columns of numbers in a table that are not scores.
 _SETTINGS = LABEL_COLUMNS | {
     "video", "notes", "height", "width", "resolution", "fps", "frames", "seconds", "duration", "crf", "qp", "rung",
-    "kbps", "bits", "bytes", "encoder", "standard", "encoding_time", "seed", "std", "weight",
+    "kbps", "bits", "bytes", "filesize", "bpp", "bit_depth", "encoder", "standard", "encoding_time", "seed",
+    "std", "ci", "var", "weight",
     "display", "low", "high", "frozen_seconds", "repeated_frames",  # what `cvqa score` writes beside a score
 }  # fmt: skip
 
@@ -47,8 +48,8 @@ class Columns:
     problems: tuple[str, ...] = ()
 
 
-def read_videos(videos: Path, by: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Return one row per encode, and a sentence for each file that cannot be used.
+def read_videos(videos: Path, by: Sequence[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Return one row per encode, the columns of their table, and a sentence for each file that cannot be used.
 
     Args:
         videos: A manifest, or a folder: of `cvqa build encode`, of folders `SOURCE/ENCODER/`, or of files named
@@ -83,7 +84,8 @@ def read_videos(videos: Path, by: Sequence[str]) -> tuple[pd.DataFrame, list[str
     if "preset" in by:
         frame["preset"] = ""
         _drop_apart(frame)
-    return _with_rates(frame.drop(columns="group"), table)
+    known, problems = _with_rates(frame.drop(columns="group"), table)
+    return known, header, problems
 
 
 def _drop_apart(frame: pd.DataFrame) -> None:
@@ -182,12 +184,18 @@ def _with_rates(frame: pd.DataFrame, table: Path) -> tuple[pd.DataFrame, list[st
     return known, problems
 
 
-def read_scores(files: Sequence[Path], videos: pd.DataFrame, lower_is_better: Collection[str] = ()) -> Columns:
-    """Return every column of numbers of score tables, and the human scores of the videos if they are known.
+def read_scores(
+    files: Sequence[Path], videos: pd.DataFrame, header: Collection[str], lower_is_better: Collection[str] = ()
+) -> Columns:
+    """Return the columns of scores of some tables, and the human scores of the videos if they are known.
+
+    A column of numbers is one of scores, unless the table of the videos has it, too: then it says how an encode was
+    made, as `quality` may be a CRF, and counts only if its name is that of a known measure, such as `vmaf`.
 
     Args:
         files: Tables with `video_id`, or `video` as `cvqa score --csv_file` writes it, and a column per score.
         videos: Table as from `read_videos`.
+        header: Columns of the table of the videos.
         lower_is_better: Columns to negate, in addition to those that are known by name.
 
     Raises:
@@ -198,7 +206,7 @@ def read_scores(files: Sequence[Path], videos: pd.DataFrame, lower_is_better: Co
     values: dict[str, pd.Series] = {}
     problems: list[str] = []
     for file in files:
-        found, missing = _scores_of(file, videos)
+        found, missing = _scores_of(file, videos, set(header) - set(lower_is_better))
         shared = sorted(set(found) & set(values))
         if shared:
             raise ValueError(f"'{file}' and a table before it both have {shared[0]!r}; rename one of the columns.")
@@ -215,7 +223,7 @@ def read_scores(files: Sequence[Path], videos: pd.DataFrame, lower_is_better: Co
     return Columns(values, turned, tuple(problems))
 
 
-def _scores_of(file: Path, videos: pd.DataFrame) -> tuple[dict[str, pd.Series], list[str]]:
+def _scores_of(file: Path, videos: pd.DataFrame, header: Collection[str]) -> tuple[dict[str, pd.Series], list[str]]:
     table = read_csv(file)
     if "video_id" not in table and "video" not in table:
         raise ValueError(
@@ -228,13 +236,7 @@ def _scores_of(file: Path, videos: pd.DataFrame) -> tuple[dict[str, pd.Series], 
             f"'{file}' scores none of the {len(videos)} videos, but {near_misses(own, set(videos['video_id']))}; give "
             "the scores of these videos."
         )
-    names = [
-        name
-        for name in table.columns
-        if name not in _SETTINGS and any(number(cell) is not None for cell in table[name])
-    ]
-    if not names:
-        raise ValueError(f"'{file}' has no column of scores; its header is {', '.join(table.columns)[:200]}.")
+    names = _names_of_scores(file, table, header)
     found, problems = {}, []
     for name in names:
         cells = table[name].tolist()
@@ -248,6 +250,23 @@ def _scores_of(file: Path, videos: pd.DataFrame) -> tuple[dict[str, pd.Series], 
                 f"without: {near_misses(missing, surplus)}."
             )
     return found, problems
+
+
+def _names_of_scores(file: Path, table: pd.DataFrame, header: Collection[str]) -> list[str]:
+    """Return the columns of a table that are scores; see `read_scores`."""
+    free = [name for name in table.columns if name not in _SETTINGS]
+    numeric = [name for name in free if any(number(cell) is not None for cell in table[name])]
+    settings = [name for name in numeric if name in header and not is_measure(name)]
+    if settings:
+        log.warning(
+            "'%s': %s are taken as settings, because the table of the videos has them, too; scores among them need a "
+            "table with `video_id` and scores alone, and other names.",
+            file, ", ".join(f"`{name}`" for name in settings),
+        )  # fmt: skip
+    names = [name for name in numeric if name not in settings]
+    if not names:
+        raise ValueError(f"'{file}' has no column of scores; its header is {', '.join(table.columns)[:200]}.")
+    return names
 
 
 def _rows(file: Path, table: pd.DataFrame, videos: pd.DataFrame) -> dict[str, int]:

@@ -104,7 +104,8 @@ def compare(
             by `/`, as in `x264/medium`.
         by: Column or columns that name what is compared.
         scores: Tables of scores, larger is better, with `video_id` and a column per score. Known measures for which
-            lower is better, such as LPIPS, are negated; they are known by their name.
+            lower is better, such as LPIPS, are negated; they are known by their name. Of the columns that the table of
+            the videos has, too, only known measures count: others, such as `quality`, may be settings of the encoder.
         scorer: Scorer for the files, such as `cvqa_models.load()`, in place of `scores`.
         name: Name for the scores of `scorer`.
         lower_is_better: Further columns that must be negated.
@@ -130,13 +131,13 @@ def compare(
     columns_by = [by] if isinstance(by, str) else list(by)
     if bootstrap < 0:
         raise ValueError(f"`bootstrap` is {bootstrap}; expected a number of resamples, or 0 for none.")
-    frame, problems = read_videos(Path(videos), columns_by)
+    frame, header, problems = read_videos(Path(videos), columns_by)
     _check_anchor(frame, anchor, columns_by)
     if scores is None and scorer is not None:
         frame, unscored = _scored(frame, scorer, name)
         problems += unscored
     files = [scores] if isinstance(scores, str | Path) else list(scores or [])
-    columns = read_scores([Path(file) for file in files], frame, lower_is_better)
+    columns = read_scores([Path(file) for file in files], frame, header, lower_is_better)
     if name in frame and scorer is not None:
         columns = Columns({name: frame[name], **columns.values}, columns.turned, columns.problems)
     if not columns.values:

@@ -62,6 +62,25 @@ def test_what_stands_beside_a_score_is_no_score(tmp_path: Path) -> None:
     assert {one.score for one in compare(manifest, anchor="x264", scores=scores).means} == {"score"}
 
 
+def test_settings_in_a_manifest_are_no_scores(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A quantiser that runs the other way for one encoder would say that this encoder takes many times the rate."""
+    settings = {"quality": lambda row: -row["score"] if row["codec"] == "x264" else row["score"], "gop": lambda _: 96}
+    encodes = [{**row, **{name: of(row) for name, of in settings.items()}, "vmaf": row["score"]} for row in rows()]
+    manifest, _ = write(tmp_path, encodes)
+    found = compare(manifest, anchor="x264", scores=manifest)
+    assert found.scores == ("vmaf",)
+    assert not found.left_out
+    assert "`quality`, `gop` are taken as settings, because the table of the videos has them, too" in caplog.text
+    apart = tmp_path / "apart.csv"
+    apart.write_text("\n".join(["video_id,mine", *(f"{row['video_id']},{row['score']}" for row in rows())]))
+    assert compare(manifest, anchor="x264", scores=apart).scores == ("mine",)
+    manifest, _ = write(tmp_path, [{**row, "noise": -row["score"]} for row in rows()])
+    said = compare(manifest, anchor="x264", scores=manifest, lower_is_better=["noise"])
+    assert said.scores == ("noise",), "whoever names a column says that it is a score"
+    with pytest.raises(ValueError, match="has no column of scores"):
+        compare(manifest, anchor="x264", scores=manifest)
+
+
 def test_lower_is_better_is_turned_by_name_or_word(tmp_path: Path) -> None:
     encodes = [{**row, "lpips": 1 / float(str(row["score"])), "noise": -float(str(row["score"]))} for row in rows()]
     manifest, scores = write(tmp_path, encodes, ("score", "lpips", "noise"))

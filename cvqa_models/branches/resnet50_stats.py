@@ -11,7 +11,7 @@ from cvqa_models.branches.base import Branch
 from cvqa_models.branches.inputs import Normalise, in_turns
 from cvqa_models.branches.timm import classifier_keys, pretrained_record
 from cvqa_models.branches.views import chosen_view
-from cvqa_models.nn.spatial_stats import mean_std
+from cvqa_models.nn.spatial_stats import mean_std, mean_std_without_each
 from cvqa_models.video.dense import SpreadFrames
 from cvqa_models.video.pixel_rules import Native
 from cvqa_models.video.view import View
@@ -62,6 +62,15 @@ class ResNet50Stats(Branch):
         """Return mean | deviation of each frame, shape (B, N, 4096), from `x` of shape (B, N, 3, 1, H, W)."""
         # One frame at a time: a 1080p frame keeps all cores busy, and takes 133 MB in each map of the first stage.
         return in_turns(self._describe, x, 1)
+
+    def tokens_without_each(self, x: Tensor) -> Tensor:
+        """Return the token of a frame without one place of the last map, for each place: (H / 32, W / 32, 4096).
+
+        Args:
+            x: A frame, uint8, (3, 1, H, W).
+        """
+        maps = self.net(self.normalise(x)[None].squeeze(2))[0]
+        return torch.cat(mean_std_without_each(maps)).permute(1, 2, 0)
 
     def _describe(self, frames: Tensor) -> Tensor:
         return torch.cat(mean_std(self.net(self.normalise(frames).squeeze(2))), dim=1)

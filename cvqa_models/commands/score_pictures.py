@@ -67,5 +67,5 @@ class Pictures:
         if heat is not None:
             write_bytes(self.maps / f"{file_name(name)}.png", heat.picture)
             write_bytes(self.maps / f"{file_name(name)}.mp4", heat.video)
-            maps = maps or {key: torch.from_numpy(values) for key, values in heat.maps.items()}
+            maps = {key: torch.from_numpy(values) for key, values in heat.maps.items()} | maps
         write_maps(self.maps, Prediction(name, "", found.value, maps=maps))

@@ -12,11 +12,13 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cvqa_models.branches.resnet50_stats import ResNet50Stats
 from cvqa_models.inference.load import load
 from cvqa_models.inference.scorer import Score, Scorer
 from cvqa_models.inference.timeline import Timeline
 from cvqa_models.messages import OF_A_FILE
 from cvqa_models.models.shipped_level import LevelScores
+from cvqa_models.models.vsfa import Vsfa
 from cvqa_models.video.looking import TheseFrames, seen_small
 from cvqa_models.video.patches import Fragments
 from cvqa_models.video.pixel_rules import Frame
@@ -32,8 +34,9 @@ SIDES = (48, 112)  # smallest and largest side of a patch for the level: it was 
 def heat_maps(scorer: Scorer, path: str | Path, score: Score, frames: Sequence[int]) -> Maps:
     """Return the score of each place in each of some frames, name -> (F, rows, columns); empty if there are none.
 
-    The compression level scores each patch of these frames by itself. Other systems have maps at some moments; a frame
-    gets the map of the nearest moment.
+    The compression level scores each patch of these frames by itself. VSFA has no score of a place; what is shown is
+    how far each place pulls the score of a frame (see `Vsfa.pull_of_places`). Other systems have maps at some moments.
+    A frame gets the map of the nearest moment that the system sees.
 
     Args:
         scorer: Scorer that scored the video.
@@ -51,6 +54,8 @@ def heat_maps(scorer: Scorer, path: str | Path, score: Score, frames: Sequence[i
         clips = iter_clips(path, [view], scorer.reading)
         maps = {index: _level_of_patches(scorer.model, view, clip) for _, index, clip in clips}
         return {score.timeline.name: np.stack([maps[index] for index in sorted(maps)])}
+    if isinstance(scorer.model, Vsfa) and isinstance(scorer.model.branches["content"], ResNet50Stats):
+        return _pulls(scorer, scorer.model, path, score.timeline.seen["quality"], frames)
     found = {}
     for name, seen in score.timeline.seen.items():
         values = score.maps[name]
@@ -96,6 +101,17 @@ def _patches(scorer: Scorer, path: str | Path, frames: Sequence[int]) -> View:
     side = min(SIDES[1], max(SIDES[0], height // ROWS // 8 * 8))
     grid = (max(1, height // side), max(1, width // side))
     return View(TheseFrames(tuple(frames), clip_length=2), Fragments(grid, side))
+
+
+def _pulls(scorer: Scorer, model: Vsfa, path: str | Path, seen: NDArray[np.int64], frames: Sequence[int]) -> Maps:
+    nearest = seen[np.abs(seen[None, :] - np.asarray(frames)[:, None]).argmin(1)]
+    looked = np.unique(nearest)
+    pixels = next(iter(scorer.views.values())).pixels
+    view = View(TheseFrames(tuple(looked.tolist())), pixels)
+    with torch.inference_mode():
+        clips = iter_clips(path, [view], scorer.reading)
+        maps = {index: model.pull_of_places(clip.to(model.device)).cpu().numpy() for _, index, clip in clips}
+    return {"pull_on_the_score": np.stack([maps[index] for index in np.searchsorted(looked, nearest)])}
 
 
 def _level_of_patches(model: LevelScores, view: View, clip: Tensor) -> NDArray[np.float32]:

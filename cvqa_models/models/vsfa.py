@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from cvqa_models.branches.base import Branch
+from cvqa_models.branches.resnet50_stats import ResNet50Stats
 from cvqa_models.losses.grouped import Loss
 from cvqa_models.nn.gru_pool import GruPool, subjective_pooling
 from cvqa_models.training.module import QualityModule, Recipe
@@ -62,3 +63,24 @@ class Vsfa(QualityModule):
     def maps(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return `quality` of each frame as a viewer remembers it, float32, (B, N); the score is its mean."""
         return {"quality": subjective_pooling(self.head(features["content"]))}
+
+    def pull_of_places(self, frame: Tensor) -> Tensor:
+        """Return how far each place of a frame pulls its score up, or down if below zero, float32, (rows, columns).
+
+        Ours: the system has no score of a place, because it takes mean and deviation over all places first. The pull is
+        the score of the frame, as a video of this one frame, less the same without the place in mean and deviation.
+
+        Args:
+            frame: As its branch sees it, uint8, (3, 1, H, W).
+
+        Raises:
+            ValueError: If the branch is not `ResNet50Stats`, or the frame has too few places.
+        """
+        content = self.branches["content"]
+        if not isinstance(content, ResNet50Stats):
+            raise ValueError(f"`content` is {type(content).__name__}, and only ResNet50Stats tells of places.")
+        whole, without = content.tokens(frame[None, None]), content.tokens_without_each(frame)
+        with self.full_precision():
+            rest = self.score({"content": without.float().flatten(0, 1)[:, None]})
+            pull: Tensor = self.score({"content": whole.float()}) - rest
+        return pull.view(without.shape[:2])

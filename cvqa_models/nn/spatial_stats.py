@@ -18,3 +18,21 @@ def mean_std(maps: Tensor) -> tuple[Tensor, Tensor]:
             "give frames of at least 64 pixels on one side and 32 on the other."
         )
     return maps.mean(dim=(-2, -1)), maps.std(dim=(-2, -1))
+
+
+def mean_std_without_each(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same over all positions but one, for each position left out, of the shape of `maps`, (..., H, W).
+
+    Raises:
+        ValueError: If a map has fewer than three positions, of which two must stay.
+    """
+    count = maps.shape[-2] * maps.shape[-1]
+    if count < 3:
+        raise ValueError(
+            f"a feature map has {count} positions, so none can be left out; give frames of 96 pixels a side."
+        )
+    mean = maps.mean(dim=(-2, -1), keepdim=True)
+    off = maps - mean
+    squares = off.square()
+    rest = squares.sum(dim=(-2, -1), keepdim=True) - squares * count / (count - 1)
+    return mean - off / (count - 1), (rest.clamp_min(0) / (count - 2)).sqrt()

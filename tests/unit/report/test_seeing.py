@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -18,12 +19,13 @@ from cvqa_models.inference.heat import frame_with_heat, heat_maps
 from cvqa_models.inference.load import load
 from cvqa_models.inference.scorer import Scorer
 from cvqa_models.inference.timeline import Part, Timeline
+from cvqa_models.models.vsfa import Vsfa
 from cvqa_models.report.drawn import heat_of
 from cvqa_models.report.heat import heated, overlay, span
 from cvqa_models.report.pictures import stills
 from cvqa_models.report.plots import png, svg
 from cvqa_models.report.timeline_plots import timeline_figure
-from cvqa_models.video.reader import ReadOptions
+from cvqa_models.video.reader import ReadOptions, read_views
 from tests.unit.commands.test_score_maps import checkpoint_of
 
 
@@ -70,6 +72,23 @@ def test_other_systems_show_their_own_map_of_the_nearest_moment(half: Path, tmp_
     assert set(maps) == {"technical", "aesthetic"}, "semantic has one place"
     assert maps["technical"][0].tolist() == found.maps["technical"][0].tolist()
     assert maps["technical"][1].tolist() == found.maps["technical"][int(np.abs(moments - 19).argmin())].tolist()
+
+
+def test_vsfa_shows_how_places_pull_the_score_at_the_moment_that_it_sees(half: Path, tmp_path: Path) -> None:
+    scorer = load(checkpoint_of("vsfa", tmp_path), device="cpu")
+    assert isinstance(scorer.model, Vsfa)
+    found = scorer(half, per="frame")
+    assert found.timeline is not None
+    moments = found.timeline.seen["quality"].tolist()
+    assert 1 not in moments
+    [(name, pulls)] = heat_maps(scorer, half, found, [0, 1, 2, moments[-1]]).items()
+    assert name == "pull_on_the_score"
+    assert pulls.shape == (4, 2, 3)
+    [view] = scorer.views.values()
+    seen = read_views(half, [view], scorer.reading)[view.key]
+    with torch.inference_mode():
+        for pull, frame in ((pulls[0], seen[0]), (pulls[3], seen[-1])):
+            np.testing.assert_allclose(pull, scorer.model.pull_of_places(frame), atol=1e-6)
 
 
 @pytest.mark.parametrize("system", ["level", "cover"])

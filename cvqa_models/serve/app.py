@@ -15,7 +15,7 @@ from cvqa_models.serve.faults import first_fault, tell_faults
 from cvqa_models.serve.guard import LOOPBACK, Guard
 from cvqa_models.serve.limits import RefusedError
 from cvqa_models.serve.pages import score_page
-from cvqa_models.serve.results import result_rows, rows_csv
+from cvqa_models.serve.results import result_rows, rows_csv, timelines_csv
 from cvqa_models.serve.serving import Service, Serving
 from cvqa_models.serve.sources import check_address, file_under, shown_name
 from cvqa_models.serve.uploads import pass_over, receive
@@ -162,6 +162,16 @@ def _png(content: bytes) -> Response:
 def results_csv(job: Chosen, service: Serving) -> PlainTextResponse:
     """Return a row for each of these jobs that is done, as `cvqa score` prints rows."""
     return PlainTextResponse(rows_csv(result_rows(service.jobs.find(job))), media_type="text/csv")
+
+
+@router.get(
+    "/v1/timelines.csv",
+    responses={200: {"content": {"text/csv": {}}}, **refusals(404, 422)},
+    response_class=Response,
+)
+def timelines(job: Chosen, service: Serving) -> PlainTextResponse:
+    """Return a row for each second of these jobs, as `cvqa score --timeline x.csv` writes it."""
+    return PlainTextResponse(timelines_csv(service.jobs.find(job)), media_type="text/csv")
 
 
 @router.get("/v1/results.json", responses=refusals(404, 422))

@@ -103,6 +103,8 @@ def test_results_are_taken_away_as_files(server: Server, browser: Browser, folde
     table = server.client.get(browser.run("at('csv').getAttribute('href')")).text
     assert table.splitlines()[0] == "video,compression_level,notes"
     assert [row.split(",")[0] for row in table.splitlines()[1:]] == ["two.mp4", "three.mp4"]
+    seconds = server.client.get(browser.run("at('seconds').getAttribute('href')")).text
+    assert [row.split(",")[0] for row in seconds.splitlines()] == ["video", *2 * ["two.mp4"], *3 * ["three.mp4"]]
     jobs = server.client.get(browser.run("at('json').getAttribute('href')")).json()
     assert [job["status"] for job in jobs] == ["done", "done", "failed"]
     browser.do("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))

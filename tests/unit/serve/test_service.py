@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import cvqa_models
-from cvqa_models.inference.timeline_files import payload
+from cvqa_models.inference.timeline_files import payload, write_timelines
 from cvqa_models.report.pictures import stills
 from cvqa_models.video.reader import ReadOptions
 from tests.unit.serve.server import Server, children, encode
@@ -50,7 +50,7 @@ def server(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     server.stop()
 
 
-def test_a_file_that_is_sent_has_the_score_that_python_gives_it(server: Server, films: Path) -> None:
+def test_a_file_that_is_sent_has_the_score_that_python_gives_it(server: Server, films: Path, tmp_path: Path) -> None:
     sent = server.send(films / "film.mp4", "my film.mp4")
     assert sent.status_code == 202
     job = sent.json()
@@ -77,6 +77,10 @@ def test_a_file_that_is_sent_has_the_score_that_python_gives_it(server: Server, 
     table = server.client.get("/v1/results.csv", params={"job": [job["id"]]})
     (row,) = csv.DictReader(io.StringIO(table.text))
     assert row == {"video": "my film.mp4", "compression_level": repr(wanted.value), "notes": ""}
+    write_timelines(tmp_path / "command.csv", {"my film.mp4": wanted.timeline})
+    answer = server.client.get("/v1/timelines.csv", params={"job": [job["id"]]})
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.content == (tmp_path / "command.csv").read_bytes()
 
 
 def test_a_file_below_a_root_is_scored_where_it_lies(server: Server, films: Path) -> None:
@@ -265,6 +269,7 @@ def test_a_foreign_page_gets_no_answer(server: Server, headers: dict[str, str], 
         ("GET", "/v1/jobs/unknown", 404),
         ("GET", "/v1/jobs/unknown/worst.png", 404),
         ("GET", "/v1/results.csv?job=unknown", 404),
+        ("GET", "/v1/timelines.csv?job=unknown", 404),
         ("GET", "/v1/results.json", 422),
         ("GET", "/nowhere", 404),
         ("DELETE", "/v1/score", 405),

@@ -43,11 +43,11 @@ docs: setup
 
 # Lint, types and the tests that neither encode, nor build whole systems: under two minutes on two cores.
 check: lint
-	$(PYTEST) -n 2 --dist loadfile tests/unit --ignore tests/unit/corpus --ignore tests/unit/commands \
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/unit --ignore tests/unit/corpus --ignore tests/unit/commands \
 		--ignore tests/unit/branches --ignore tests/unit/serve --ignore tests/unit/models --ignore tests/unit/video --ignore tests/unit/training
 
 test: lint
-	$(PYTEST) -n 2 --dist loadfile
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 
 # Ever new made-up input for every reader; each test prints how many it tried.
 test-fuzz: setup

@@ -55,7 +55,30 @@ class SaveTrainingConfig(SaveConfigCallback):
 
 
 class TrainCli(LightningCLI):
-    """Lightning's command line with one folder per run. What a user types always overrules a checkpoint."""
+    """Lightning's command line with one folder per run. What a user types always overrules a checkpoint.
+
+    Args:
+        words: What was typed.
+    """
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+        super().__init__(
+            QualityModule,
+            GroupDataModule,
+            subclass_mode_model=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            save_config_callback=SaveTrainingConfig,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={name: {"exit_on_error": False} for name in self.subcommands()} | {"exit_on_error": False},
+            args=words,
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Return the command that was typed, or all if it is none of them: the options of each take long to set up."""
+        every = LightningCLI.subcommands()
+        return {name: skipped for name, skipped in every.items() if [name] == self.words[:1]} or every
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -78,7 +101,7 @@ class TrainCli(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        words = [str(word) for word in args] if isinstance(args, list) else sys.argv[1:]
+        words = self.words
         self.chosen = typed(words, "ckpt_path")
         command = words[0] if words and words[0] in self.subcommands() else None
         self.path = resolve(command, Path(typed(words, "run") or DEFAULT_RUN), self.chosen) if command else None
@@ -263,17 +286,7 @@ def run_cli(args: list[str] | None = None) -> TrainCli:
     # open files, such as `os` or `subprocess`, are never imported for a name.
     set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_allowlist=["cvqa_models"])
     set_loader("yaml", _load, (yaml.YAMLError,))
-    return TrainCli(
-        QualityModule,
-        GroupDataModule,
-        subclass_mode_model=True,
-        auto_configure_optimizers=False,
-        seed_everything_default=0,
-        save_config_callback=SaveTrainingConfig,
-        save_config_kwargs={"overwrite": True},
-        parser_kwargs={name: {"exit_on_error": False} for name in TrainCli.subcommands()} | {"exit_on_error": False},
-        args=with_configs(sys.argv[1:] if args is None else args),
-    )
+    return TrainCli([str(word) for word in with_configs(sys.argv[1:] if args is None else args)])
 
 
 def _load(text: str) -> Any:

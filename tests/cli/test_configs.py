@@ -11,12 +11,14 @@ import yaml
 from pytorch_lightning.cli import LightningArgumentParser
 
 from cvqa_models.data.datamodule import GroupDataModule
+from cvqa_models.training.cli import run_cli
 from cvqa_models.training.configured import Configured
 from cvqa_models.training.module import QualityModule
 
 ROOT = Path(__file__).resolve().parents[2]
 # A ladder of encodes and a list of variants are no training configurations.
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name not in ("build", "variants"))
+COMMANDS = ("fit", "validate", "test", "predict")
 MODELS = sorted((ROOT / "configs" / "model").glob("*.yaml"))
 
 
@@ -91,6 +93,17 @@ def test_both_heads_train_under_every_objective() -> None:
     for head in ("linear", "mlp"):
         own = {name.partition(" ")[2] for name in OBJECTIVES if name.startswith(head)}
         assert own == single | summed
+
+
+def test_every_command_is_shown_where_none_is_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    """The options of a command that is not chosen are not even set up."""
+    with pytest.raises(SystemExit) as end:
+        run_cli(["--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(f"    {name} " in shown for name in COMMANDS)
+    with pytest.raises(ValueError, match=".*".join(COMMANDS)):
+        run_cli(["fti"])
 
 
 def test_a_misspelt_key_is_refused_and_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cvqa_models.evaluation.evaluate import Evaluation, evaluate
     from cvqa_models.evaluation.rate_distortion import Comparison, compare
     from cvqa_models.inference.export import export
-    from cvqa_models.inference.extract import extract
+    from cvqa_models.inference.extract_bulk import extract
     from cvqa_models.inference.hub_models import push
     from cvqa_models.inference.load import load
     from cvqa_models.inference.network_export import Exported, export_network
@@ -45,7 +45,7 @@ _PLACES = {
     "compare": "evaluation.rate_distortion",
     "Comparison": "evaluation.rate_distortion",
     "write_comparison": "report.comparison",
-    "extract": "inference.extract",
+    "extract": "inference.extract_bulk",
     "crossval": "evaluation.crossval",
     "CrossValidation": "evaluation.crossval",
     "import_table": "corpus.labels.import_table",

@@ -15,6 +15,8 @@ from cvqa_models.shipped import find_config
 if TYPE_CHECKING:
     from cvqa_models.inference.extract import Extraction
 
+NAMED = 20  # how many faults are named on the screen
+
 
 def extract(
     *,
@@ -23,13 +25,16 @@ def extract(
     columns: list[str] | None = None,
     store: Path | None = None,
     shard: str | None = None,
+    workers: int = 1,
+    limit: float = 1800.0,
     device: str | None = None,
     json: Path | None = None,
     trust: list[str] | None = None,
 ) -> int:
     """Compute the features of all frozen branches, and write them to a store; existing features are not computed again.
 
-    With `data.skip_broken`, videos that cannot be read are named at the end, and the exit code is 2.
+    A video that cannot be read, hangs or kills its decoder is named at the end, with the reason; the others are
+    extracted, and the exit code is 2.
 
     Start one process per shard, on any number of machines that share the store. Under torchrun and SLURM each process
     takes its own shard and GPU by itself.
@@ -40,6 +45,9 @@ def extract(
         columns: With `from_table`: columns, by name or pattern such as 'NR *'.
         store: Folder of the store; by default `data.store` of the configuration.
         shard: `i/n`: the i-th of n parts, counted from 1.
+        workers: Number of processes, each of which decodes, and holds the networks; several share the processor's
+            threads, and a GPU.
+        limit: Seconds after which a video is given up.
         device: Torch device; by default a GPU if there is one.
         json: File for the result: store, number of videos written and already there, and the broken ones with reasons.
         trust: Your own packages whose classes the configuration may build; their code is run.
@@ -61,13 +69,18 @@ def extract(
     if not config:
         raise ValueError("Give `--config FILE...` as for `train.py`, or `--from-table TABLE`.")
     config = [find_config(file) for file in config]
-    from cvqa_models.inference import extract as library
+    from cvqa_models.inference import extract_bulk
 
-    target, result = library.extract(config, store=store, shard=parse_shard(shard), device=device, trust=trust or [])
+    own = parse_shard(shard)
+    target, result = extract_bulk.extract(
+        config, store=store, shard=own, device=device, trust=trust or [], workers=workers, limit=limit
+    )
     say(f"{result.written} videos written to {target.root}, {result.present} were there, {len(result.broken)} broken")
     _write_json(json, target.root, result)
-    for video_id, reason in result.broken.items():
+    for video_id, reason in list(result.broken.items())[:NAMED]:
         say(f"cvqa: {video_id!r} is left out: {reason}", stderr=True)
+    if len(result.broken) > NAMED:
+        say(f"cvqa: and {len(result.broken) - NAMED} more; `--json` writes all", stderr=True)
     return MISTAKE if result.broken else 0
 
 

@@ -223,7 +223,7 @@ def run_bulk(
         found_each = run_each(job, left, min(count, len(left)), limit, IMPORTED)
         for position, found in follow(found_each, "scoring", len(left)):
             name, path = left[position]
-            row = {"video": name, "fault": _died(path, found), "by": by} if isinstance(found, Died) else found
+            row = {"video": name, "fault": stopped(path, found), "by": by} if isinstance(found, Died) else found
             append(row)
             if "fault" in row:
                 result.faults[name] = row["fault"]
@@ -232,7 +232,8 @@ def run_bulk(
     return result
 
 
-def _died(path: str, how: Died) -> str:
+def stopped(path: str, how: Died) -> str:
+    """Return in words why the process that read a video gave no result."""
     if how.limit is not None:
         return f"'{path}': its decoder was stopped after {how.limit:g} s; raise `--limit`, or look at the file."
     return f"'{path}' ended the process that read it ({how}); copy or encode it again."

@@ -1,4 +1,4 @@
-"""Write features of frozen branches to a store, with one decode per video. Runs can be resumed and sharded."""
+"""Write features of frozen branches to a store, with one decode per video; `extract_bulk` does so for a whole set."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from cvqa_models.branches.base import Branch
 from cvqa_models.branches.table import Table
 from cvqa_models.data.feature_store import FeatureStore, time_of_change
 from cvqa_models.data.manifest import read_table_ids
-from cvqa_models.data.shards import shard_of
+from cvqa_models.data.shards import Shard, shard_of
 from cvqa_models.files import sha256
-from cvqa_models.inference.scorer import own_device
 from cvqa_models.messages import OF_A_FILE, follow, sentence_of
 from cvqa_models.tables import numbers, read_csv
-from cvqa_models.training.configured import Configured
 from cvqa_models.types import VideoRecord
 from cvqa_models.video.copies import local_if
 from cvqa_models.video.reader import ReadOptions, iter_clips
@@ -41,47 +39,13 @@ class Extraction:
     present: int = 0
     broken: dict[str, str] = field(default_factory=dict)
 
-
-def extract(
-    config: Sequence[Path],
-    *,
-    store: str | Path | None = None,
-    shard: tuple[int, int] = (0, 1),
-    device: str | None = None,
-    trust: Sequence[str] = (),
-) -> tuple[FeatureStore, Extraction]:
-    """Write the features of all frozen branches of a configuration; existing features are not computed again.
-
-    Args:
-        config: Configuration files as for `train.py`; `model` and `data` are used.
-        store: Folder of the store; by default `data.store` of the configuration.
-        shard: The part of the videos for this process, from 0, and the number of parts.
-        device: Torch device; by default a GPU if there is one.
-        trust: Your own packages whose classes the configuration may build; their code is run.
-
-    Returns:
-        The store, and the result.
-
-    Raises:
-        ValueError: If the configuration is not valid, or names no store or no branch that can be cached; without
-            `data.skip_broken` also if a video cannot be read.
-        FileNotFoundError: If a file is not there.
-    """
-    configured = Configured(list(config), trusted=trust)
-    model, data = configured.build(configured.seed)
-    target = FeatureStore(store, data.options.key) if store is not None else data.store
-    if target is None:
-        raise ValueError("There is no store; give `--store FOLDER`, or `data.store` in the configuration.")
-    result = extract_features(
-        model.each_branch(),
-        data.source.records(),
-        target,
-        data.options,
-        shard=shard,
-        device=device or own_device(),
-        skip_broken=data.skip_broken,
-    )
-    return target, result
+    def add(self, record: VideoRecord, done: bool | str) -> None:
+        """Count a video: whether something was written, or why it could not be read."""
+        if isinstance(done, str):
+            self.broken[record.video_id] = done
+        else:
+            self.written += done
+            self.present += not done
 
 
 def extract_features(
@@ -90,7 +54,7 @@ def extract_features(
     store: FeatureStore,
     options: ReadOptions,
     *,
-    shard: tuple[int, int] = (0, 1),
+    shard: Shard = (0, 1),
     device: str = "cpu",
     skip_broken: bool = False,
 ) -> Extraction:
@@ -109,6 +73,56 @@ def extract_features(
         ValueError: If no branch can be cached, a video cannot be decoded, or the store cannot be written.
         FileNotFoundError: If a video is not there.
     """
+    wanted = cacheable(branches, device)
+    result = Extraction()
+    for record in follow(videos_of_shard(records, shard), "extracting"):
+        done = extract_video(wanted, record, store, options, device)
+        if isinstance(done, Exception) and not skip_broken:
+            raise done
+        result.add(record, reason_of(record, done) if isinstance(done, Exception) else done)
+    return result
+
+
+def extract_video(
+    wanted: Mapping[str, Branch], record: VideoRecord, store: FeatureStore, options: ReadOptions, device: str
+) -> bool | Exception:
+    """Write what the store lacks of a video; return whether that was anything, or why the video cannot be read.
+
+    Args:
+        wanted: Branches of `cacheable`.
+        record: The video.
+        store: Store to write to.
+        options: How videos are read.
+        device: Device of the branches.
+
+    Raises:
+        ValueError: If the store cannot be written.
+    """
+    try:
+        missing = _missing(wanted, record, store)
+        if not missing:
+            return False
+        changed = time_of_change(record.path, record.reference_path)
+        with _local(record) as copied:
+            tokens = _tokens(missing, copied, options, device)
+            seen = _seen(copied, changed if copied is record else time_of_change(*_files(copied)))
+    except OF_A_FILE as error:
+        return error
+    _write(missing, record, store, options.key, tokens, seen)  # outside `try`: not the fault of the video
+    return True
+
+
+def reason_of(record: VideoRecord, error: Exception) -> str:
+    """Return in words why a video cannot be read."""
+    return sentence_of(record.path or record.video_id, error)
+
+
+def cacheable(branches: Mapping[str, Branch], device: str) -> dict[str, Branch]:
+    """Return the branches that can be cached, on a device and in evaluation, each by its cache key.
+
+    Raises:
+        ValueError: If there is none.
+    """
     wanted = {
         branch.demand.cache_key: branch.to(device).eval()
         for branch in branches.values()
@@ -116,27 +130,13 @@ def extract_features(
     }
     if not wanted:
         raise ValueError("No branch can be cached; set `frozen: true` on a branch whose view is not random.")
+    return wanted
+
+
+def videos_of_shard(records: Sequence[VideoRecord], shard: Shard) -> list[VideoRecord]:
+    """Return the videos of a shard, each once."""
     unique = {record.video_id: record for record in records}
-    videos = [record for record in unique.values() if shard_of(record.video_id, shard[1]) == shard[0]]
-    result = Extraction()
-    for record in follow(videos, "extracting"):
-        try:
-            missing = _missing(wanted, record, store)
-            if not missing:
-                result.present += 1
-                continue
-            changed = time_of_change(record.path, record.reference_path)
-            with _local(record) as copied:
-                tokens = _tokens(missing, copied, options, device)
-                seen = _seen(copied, changed if copied is record else time_of_change(*_files(copied)))
-        except OF_A_FILE as error:
-            if not skip_broken:
-                raise
-            result.broken[record.video_id] = sentence_of(record.path or record.video_id, error)
-            continue
-        _write(missing, record, store, options.key, tokens, seen)  # outside `try`: not the fault of the video
-        result.written += 1
-    return result
+    return [record for record in unique.values() if shard_of(record.video_id, shard[1]) == shard[0]]
 
 
 def extract_table(path: Path, columns: list[str], store: Path) -> int:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cvqa_models.losses.pairs import by_rows, differences, pair_weights, sums
+
 
 def plcc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: float = 1e-4) -> Tensor:
     """Return half of one minus Pearson's r, in [0, 1]; 0 when `pred` is a rising line in `mos`.
@@ -77,11 +79,16 @@ def srocc_loss(
         ValueError: If the shapes differ or n < 2.
     """
     weight = checked_weight(pred, mos, weight)
-    soft = torch.sigmoid(differences(pred) / _width(pred, weight, temperature))
-    hard = (torch.sign(differences(mos)) + 1) / 2
-    total = _nonzero(weight.sum(-1, keepdim=True))
-    others = weight.unsqueeze(-2) / total.unsqueeze(-1)
-    return (1 - _pearson((soft * others).sum(-1), (hard * others).sum(-1), weight, eps)) / 2
+    width = _width(pred, weight, temperature)
+    others = weight.unsqueeze(-2) / _nonzero(weight.sum(-1, keepdim=True)).unsqueeze(-1)
+
+    def ranks(rows: slice, pred: Tensor, width: Tensor) -> Tensor:
+        soft = torch.sigmoid(differences(pred, rows) / width)
+        hard = (torch.sign(differences(mos, rows)) + 1) / 2
+        return torch.stack([(soft * others).sum(-1), (hard * others).sum(-1)])
+
+    soft, hard = torch.cat(by_rows(ranks, pred, width), dim=-1)
+    return (1 - _pearson(soft, hard, weight, eps)) / 2
 
 
 def krocc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, temperature: float = 0.3) -> Tensor:
@@ -102,9 +109,14 @@ def krocc_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, tempe
         ValueError: If the shapes differ or n < 2.
     """
     weight = checked_weight(pred, mos, weight)
-    order = torch.sign(differences(mos)) * pair_weights(weight)
-    agreement = order * torch.tanh(differences(pred) / _width(pred, weight, temperature))
-    return (1 - agreement.sum((-2, -1)) / _nonzero(order.abs().sum((-2, -1)))) / 2
+    width = _width(pred, weight, temperature)
+
+    def agreement(rows: slice, pred: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+        order = torch.sign(differences(mos, rows)) * pair_weights(weight, rows)
+        return order * torch.tanh(differences(pred, rows) / width), order.abs()
+
+    agreed, all_pairs = sums(agreement, pred, width)
+    return (1 - agreed / _nonzero(all_pairs)) / 2
 
 
 def ranknet_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -124,9 +136,13 @@ def ranknet_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Ten
         ValueError: If the shapes differ or n < 2.
     """
     weight = checked_weight(pred, mos, weight)
-    better = (differences(mos) > 0) * pair_weights(weight)
-    loss = better * torch.nn.functional.softplus(-differences(pred))
-    return loss.sum((-2, -1)) / _nonzero(better.sum((-2, -1)))
+
+    def losses(rows: slice, pred: Tensor) -> tuple[Tensor, Tensor]:
+        better = (differences(mos, rows) > 0) * pair_weights(weight, rows)
+        return better * torch.nn.functional.softplus(-differences(pred, rows)), better
+
+    loss, pairs = sums(losses, pred)
+    return loss / _nonzero(pairs)
 
 
 def margin_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, margin: float = 0.3) -> Tensor:
@@ -145,9 +161,14 @@ def margin_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, marg
         ValueError: If the shapes differ or n < 2.
     """
     weight = checked_weight(pred, mos, weight)
-    better = (differences(mos) > 0) * pair_weights(weight)
-    lacking = better * torch.relu(margin - differences(pred) / _width(pred, weight, 1.0))
-    return lacking.sum((-2, -1)) / _nonzero(better.sum((-2, -1)))
+    width = _width(pred, weight, 1.0)
+
+    def lacking(rows: slice, pred: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+        better = (differences(mos, rows) > 0) * pair_weights(weight, rows)
+        return better * torch.relu(margin - differences(pred, rows) / width), better
+
+    lacks, pairs = sums(lacking, pred, width)
+    return lacks / _nonzero(pairs)
 
 
 def mse_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -223,16 +244,6 @@ def checked_weight(pred: Tensor, mos: Tensor, weight: Tensor | None) -> Tensor:
     if pred.shape[-1] < 2:
         raise ValueError(f"`pred` has {pred.shape[-1]} video; a group needs at least 2 to be compared.")
     return torch.ones_like(pred) if weight is None else weight.to(pred.dtype)
-
-
-def differences(x: Tensor) -> Tensor:
-    """Return x_i - x_j of all pairs, shape (..., n, n)."""
-    return x.unsqueeze(-1) - x.unsqueeze(-2)
-
-
-def pair_weights(weight: Tensor) -> Tensor:
-    """Return w_i w_j of all pairs, shape (..., n, n)."""
-    return weight.unsqueeze(-1) * weight.unsqueeze(-2)
 
 
 def centred(x: Tensor, weight: Tensor) -> Tensor:

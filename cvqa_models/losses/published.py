@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cvqa_models.losses.correlation import centred, checked_weight, differences, pair_weights
+from cvqa_models.losses.correlation import centred, checked_weight
+from cvqa_models.losses.pairs import differences, pair_weights, sums
 
 
 def norm_in_norm_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None, *, eps: float = 1e-8) -> Tensor:
@@ -53,11 +54,16 @@ def fidelity_loss(pred: Tensor, mos: Tensor, weight: Tensor | None = None) -> Te
         ValueError: If the shapes differ or n < 2.
     """
     weight = checked_weight(pred, mos, weight)
-    better: Tensor = torch.special.ndtr(differences(pred))
-    target = (torch.sign(differences(mos)) + 1) / 2
-    loss = 1 - (better * target + 1e-8).sqrt() - ((1 - better) * (1 - target) + 1e-8).sqrt()
-    pairs = torch.triu(pair_weights(weight), diagonal=1)
-    return (pairs * loss).sum((-2, -1)) / pairs.sum((-2, -1)).clamp(min=torch.finfo(pred.dtype).tiny)
+
+    def losses(rows: slice, pred: Tensor) -> tuple[Tensor, Tensor]:
+        better: Tensor = torch.special.ndtr(differences(pred, rows))
+        target = (torch.sign(differences(mos, rows)) + 1) / 2
+        loss = 1 - (better * target + 1e-8).sqrt() - ((1 - better) * (1 - target) + 1e-8).sqrt()
+        pairs = torch.triu(pair_weights(weight, rows), diagonal=1 + (rows.start or 0))  # each pair once
+        return pairs * loss, pairs
+
+    loss, pairs = sums(losses, pred)
+    return loss / pairs.clamp(min=torch.finfo(pred.dtype).tiny)
 
 
 def dover_plcc_loss(pred: Tensor, mos: Tensor) -> Tensor:

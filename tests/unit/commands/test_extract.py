@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -341,16 +342,7 @@ def test_arguments_are_checked(tmp_path: Path) -> None:
         extract(config=[tmp_path / "wrong.yaml"])
 
 
-@pytest.mark.filterwarnings("ignore:Attribute .* is an instance of `nn.Module`")
-def test_a_configuration_of_train_py_is_enough(
-    tmp_path: Path, videos: list[VideoRecord], capsys: pytest.CaptureFixture[str]
-) -> None:
-    manifest = tmp_path / "manifest.csv"
-    manifest.write_text(
-        "video_id,path\n" + "".join(f"{r.video_id},{os.path.relpath(str(r.path), tmp_path)}\n" for r in videos)
-    )
-    (tmp_path / "config.yaml").write_text(
-        f"""
+CONFIG = """
 model:
   class_path: cvqa_models.models.multibranch.MultiBranch
   init_args:
@@ -368,8 +360,59 @@ data:
   source: {{class_path: cvqa_models.data.manifest.Manifest, init_args: {{path: {manifest}}}}}
 trainer: {{max_epochs: 1, accelerator: cpu}}
 """
-    )
+
+
+def config_of(tmp_path: Path, videos: list[VideoRecord]) -> Path:
+    manifest = tmp_path / "manifest.csv"
+    rows = [f"{one.video_id},{os.path.relpath(str(one.path), tmp_path)}\n" for one in videos]
+    manifest.write_text("video_id,path\n" + "".join(rows))
+    (tmp_path / "config.yaml").write_text(CONFIG.format(manifest=manifest))
+    return tmp_path / "config.yaml"
+
+
+@pytest.mark.filterwarnings("ignore:Attribute .* is an instance of `nn.Module`")
+def test_a_configuration_of_train_py_is_enough(
+    tmp_path: Path, videos: list[VideoRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = config_of(tmp_path, videos)
     with pytest.raises(ValueError, match="There is no store; give `--store FOLDER`"):
-        extract(config=[tmp_path / "config.yaml"])
-    extract(config=[tmp_path / "config.yaml"], store=tmp_path / "store", device="cpu")
+        extract(config=[config])
+    with pytest.raises(ValueError, match="`workers` is 0 and `limit` 1800; expected at least 1"):
+        extract(config=[config], store=tmp_path / "store", workers=0)
+    assert extract(config=[config], store=tmp_path / "store", device="cpu") == 0
     assert "4 videos written" in capsys.readouterr().out
+    assert extract(config=[config], store=tmp_path / "again", device="cpu", workers=2) == 0
+    assert content(tmp_path / "again") == content(tmp_path / "store")
+
+
+@pytest.mark.filterwarnings("ignore:Attribute .* is an instance of `nn.Module`")
+def test_videos_that_are_broken_or_take_too_long_are_named_and_end_nothing(
+    tmp_path: Path, videos: list[VideoRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(str(videos[1].path)).write_bytes(b"")
+    config, store, told = config_of(tmp_path, videos), tmp_path / "store", tmp_path / "told.json"
+    assert extract(config=[config], store=store, device="cpu", limit=0.01, json=told) == 2  # no process starts so fast
+    reasons = json.loads(told.read_text())["broken"]
+    assert sorted(reasons) == ["v0", "v1", "v2", "v3"]
+    assert "v3.mp4': its decoder was stopped after 0.01 s; raise `--limit`" in reasons["v3"]
+    assert extract(config=[config], store=store, device="cpu", json=told) == 2
+    out, said = capsys.readouterr()
+    assert "3 videos written" in out
+    assert "v1.mp4' is empty" in said.splitlines()[-1]
+    assert list(json.loads(told.read_text())["broken"]) == ["v1"]
+
+
+@pytest.mark.filterwarnings("ignore:Attribute .* is an instance of `nn.Module`")
+def test_a_store_that_cannot_be_written_ends_the_run(
+    tmp_path: Path, videos: list[VideoRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ValueError("'store' cannot be written (No space left on device)")
+
+    def here(job, videos, *_: object) -> object:
+        return enumerate(map(job, videos))
+
+    monkeypatch.setattr(FeatureStore, "write", full)
+    monkeypatch.setattr("cvqa_models.inference.extract_bulk.run_each", here)
+    with pytest.raises(ValueError, match="No space left on device"):
+        extract(config=[config_of(tmp_path, videos)], store=tmp_path / "store", device="cpu")

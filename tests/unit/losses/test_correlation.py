@@ -21,6 +21,7 @@ from cvqa_models.losses.correlation import (
     srocc_loss,
     standard_mse_loss,
 )
+from cvqa_models.losses.pairs import by_rows, differences
 from cvqa_models.losses.published import dover_plcc_loss, dover_rank_loss, fidelity_loss, norm_in_norm_loss
 
 RANKING = [srocc_loss, krocc_loss, ranknet_loss, margin_loss]
@@ -218,3 +219,25 @@ def test_different_shapes_are_refused(loss) -> None:
 def test_one_video_is_refused(loss) -> None:
     with pytest.raises(ValueError, match="has 1 video; a group needs at least 2"):
         loss(torch.zeros(1), torch.zeros(1))
+
+
+@pytest.mark.parametrize("at_once", [1, 200])
+@pytest.mark.parametrize("loss", [*RANKING, fidelity_loss], ids=lambda f: f.__name__)
+def test_pairs_in_blocks_have_the_value_and_gradient_of_all_pairs_together(loss, at_once: int, monkeypatch) -> None:
+    pred, mos = (torch.stack([one, one.flip(0)]) for one in with_ties(31, 9))
+    weight = torch.linspace(0, 1, 62, dtype=torch.float64).view(2, 31)
+    found = []
+    for pairs in (2**18, at_once):
+        monkeypatch.setattr("cvqa_models.losses.pairs.AT_ONCE", pairs)
+        x = pred.clone().requires_grad_()
+        value = loss(x, mos, weight)
+        found.append((value, *torch.autograd.grad((value * torch.tensor([1.0, -3.0])).sum(), x)))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-13, atol=1e-15)
+
+
+def test_a_block_of_pairs_is_bounded_however_large_a_group_is(monkeypatch) -> None:
+    monkeypatch.setattr("cvqa_models.losses.pairs.AT_ONCE", 1000)
+    sizes = []
+    blocks = by_rows(lambda rows, x: sizes.append(differences(x, rows).numel()) or x[rows], torch.arange(300.0))
+    assert torch.equal(torch.cat(blocks), torch.arange(300.0))
+    assert max(sizes) <= 1000

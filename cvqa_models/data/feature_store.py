@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cvqa_models.data.packed import Pack, UnusableError
 from cvqa_models.files import sha256, write_bytes
+from cvqa_models.remote import remote
 from cvqa_models.types import Prediction
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE | re.DOTALL)
@@ -38,9 +39,18 @@ class FeatureStore:
     Args:
         root: Folder of the store; made by the first write.
         reading: How videos are read (`ReadOptions.key`); features made with other reading settings are refused.
+
+    Raises:
+        ValueError: If `root` is an address.
     """
 
     def __init__(self, root: str | Path, reading: str) -> None:
+        address = remote(root)
+        if address is not None:  # shards are mapped into memory, which takes files of this machine
+            raise ValueError(
+                f"The store '{address}' is in an object store, but features are read from a disk; copy it, as with "
+                f"`aws s3 sync {address} FOLDER` or `gcloud storage rsync`, and give the folder."
+            )
         self.root = Path(root)
         self.reading = reading
         self._packs: dict[str, Pack] = {}

@@ -42,8 +42,8 @@ def by_rows(of_pairs: Callable[..., Tensor], x: Tensor, *others: Tensor) -> list
     return [_Block.apply(of_pairs, slice(start, min(start + step, n)), x, *others) for start in range(0, n, step)]
 
 
-def sums(of_pairs: Callable[..., tuple[Tensor, ...]], x: Tensor, *others: Tensor) -> Tensor:
-    """Return the sums over all pairs of the K tensors that a function gives for rows, shape (K, ...).
+def sums(of_pairs: Callable[..., tuple[Tensor, ...]], x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """Return the sums over all pairs of the tensors that a function gives for rows, shape (...) each.
 
     Args:
         of_pairs: Takes rows, `x` and `others`, and returns values of pairs, shape (..., rows, n) each; see `by_rows`.
@@ -54,7 +54,7 @@ def sums(of_pairs: Callable[..., tuple[Tensor, ...]], x: Tensor, *others: Tensor
     def summed(rows: slice, *tensors: Tensor) -> Tensor:
         return torch.stack([value.sum((-2, -1)) for value in of_pairs(rows, *tensors)])
 
-    return torch.stack(by_rows(summed, x, *others)).sum(0)
+    return torch.stack(by_rows(summed, x, *others)).sum(0).unbind()
 
 
 class _Block(torch.autograd.Function):

@@ -264,3 +264,11 @@ def test_an_unwritable_store_is_refused(tmp_path: Path) -> None:
 )
 def test_a_name_becomes_a_file_name_of_any_system(name: str, file: str) -> None:
     assert file_name(name) == file
+
+
+@pytest.mark.parametrize("root", ["s3://bucket/features", Path("gs://bucket/features")])
+def test_a_store_at_an_address_is_refused_with_the_remedy(root) -> None:
+    with pytest.raises(
+        ValueError, match=r"'(s3|gs)://bucket/features' is in an object store.*copy it, as with `aws s3"
+    ):
+        FeatureStore(root, "reading")

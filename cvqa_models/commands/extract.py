@@ -25,7 +25,7 @@ def extract(
     columns: list[str] | None = None,
     store: Path | None = None,
     shard: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     limit: float = 1800.0,
     device: str | None = None,
     json: Path | None = None,
@@ -45,8 +45,8 @@ def extract(
         columns: With `from_table`: columns, by name or pattern such as 'NR *'.
         store: Folder of the store; by default `data.store` of the configuration.
         shard: `i/n`: the i-th of n parts, counted from 1.
-        workers: Number of processes, each of which decodes, and holds the networks; several share the processor's
-            threads, and a GPU.
+        workers: Number of processes, each of which decodes, and holds the networks; by default one per core, and one
+            in all on a GPU. Give fewer if memory runs out.
         limit: Seconds after which a video is given up.
         device: Torch device; by default a GPU if there is one.
         json: File for the result: store, number of videos written and already there, and the broken ones with reasons.

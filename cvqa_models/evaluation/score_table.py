@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cvqa_models.csv_dialect import FOUND_OUT, Dialect
@@ -190,7 +189,8 @@ def _places(labels: LabelTable, origin: str, scores: Mapping[str, float]) -> NDA
     Raises:
         ValueError: If a score belongs to no label.
     """
-    found = pd.Index(list(scores), dtype=object).get_indexer(pd.Index(labels.video_id, dtype=object))
+    place = {name: number for number, name in enumerate(scores)}
+    found = np.fromiter((place.get(name, -1) for name in labels.video_id), np.int64, len(labels))
     used = np.zeros(len(scores), dtype=np.bool_)
     used[found[found >= 0]] = True
     if not used.all():
@@ -204,7 +204,8 @@ def _places(labels: LabelTable, origin: str, scores: Mapping[str, float]) -> NDA
 
 def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
     """Return a number for each name, from 0, equal ones for equal names."""
-    return pd.factorize(np.array(names, dtype=object))[0].astype(np.int64)
+    place = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.fromiter(map(place.__getitem__, names), np.int64, len(names))
 
 
 def _column_names(files: Sequence[Path]) -> list[str]:

@@ -41,14 +41,12 @@ class ExtractJob:
         store: Folder of the store; None for that of the configuration.
         device: Torch device.
         trust: Packages whose classes may be built.
-        threads: Threads of the networks on the processor; None for as many as torch takes.
     """
 
     config: tuple[Path, ...]
     store: Path | None
     device: str
     trust: tuple[str, ...] = ()
-    threads: int | None = None
 
     def open(self) -> tuple[Any, Any, FeatureStore]:
         """Return the model, the data module and the store.
@@ -77,8 +75,7 @@ class ExtractJob:
         import torch
 
         log_to_stderr()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        torch.set_num_threads(1)  # features of more threads differ in the last digits
         model, data, store = self.open()
         object.__setattr__(self, "_opened", (cacheable(model.each_branch(), self.device), data, store))
         return vars(self)["_opened"]  # type: ignore[no-any-return]
@@ -91,7 +88,7 @@ def extract(
     shard: Shard = (0, 1),
     device: str | None = None,
     trust: Sequence[str] = (),
-    workers: int = 1,
+    workers: int | None = None,
     limit: float = LIMIT,
 ) -> tuple[FeatureStore, Extraction]:
     """Write the features of all frozen branches of a configuration; existing features are not computed again.
@@ -104,7 +101,8 @@ def extract(
         shard: The part of the videos for this process, from 0, and the number of parts.
         device: Torch device; by default a GPU if there is one.
         trust: Your own packages whose classes the configuration may build; their code is run.
-        workers: Number of processes, each of which decodes, and holds the networks. Several share the threads.
+        workers: Number of processes, each of which decodes, and holds the networks; by default one per core, and one
+            in all on a GPU.
         limit: Seconds for one video; this includes the start of its process.
 
     Returns:
@@ -115,15 +113,16 @@ def extract(
             or `limit` is not positive; if the store cannot be written.
         FileNotFoundError: If a file is not there.
     """
-    if workers < 1 or limit <= 0:
-        raise ValueError(f"`workers` is {workers} and `limit` {limit:g}; expected at least 1, and more than 0 seconds.")
-    threads = max(1, len(os.sched_getaffinity(0)) // workers) if workers > 1 else None
-    folder = Path(store) if store is not None else None
-    job = ExtractJob(tuple(config), folder, device or own_device(), tuple(trust), threads)
+    device = device or own_device()
+    usual = len(os.sched_getaffinity(0)) if device == "cpu" else 1
+    count = workers if workers is not None else usual
+    if count < 1 or limit <= 0:
+        raise ValueError(f"`workers` is {count} and `limit` {limit:g}; expected at least 1, and more than 0 seconds.")
+    job = ExtractJob(tuple(config), Path(store) if store is not None else None, device, tuple(trust))
     model, data, target = job.open()
     cacheable(model.each_branch(), "cpu")
     videos, result = videos_of_shard(data.source.records(), shard), Extraction()
-    for position, done in follow(run_each(job, videos, workers, limit, IMPORTED), "extracting", len(videos)):
+    for position, done in follow(run_each(job, videos, count, limit, IMPORTED), "extracting", len(videos)):
         record = videos[position]
         if isinstance(done, Unwritten):
             raise ValueError(done.reason)

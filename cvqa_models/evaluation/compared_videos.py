@@ -259,8 +259,8 @@ def _names_of_scores(file: Path, table: pd.DataFrame, header: Collection[str]) -
     settings = [name for name in numeric if name in header and not is_measure(name)]
     if settings:
         log.warning(
-            "'%s': %s are taken as settings, because the table of the videos has them, too; scores among them need a "
-            "table with `video_id` and scores alone, and other names.",
+            "'%s': passed over as a setting, because the table of the videos has it, too: %s; a score among them needs "
+            "another name, and a table with `video_id` and scores alone.",
             file, ", ".join(f"`{name}`" for name in settings),
         )  # fmt: skip
     names = [name for name in numeric if name not in settings]

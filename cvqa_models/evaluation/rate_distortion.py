@@ -158,11 +158,11 @@ def _compared(
     curves, broken = curves_of(videos, columns)
     scores = tuple(dict.fromkeys(curve.score for curve in curves))
     if not scores:
-        raise ValueError(f"No curve can be drawn: {broken[0]}")
+        raise ValueError(f"No curve can be drawn: {[*broken, *columns.problems][0]}")
     deltas = deltas_of(videos, curves, anchor, interpolation, columns.turned)
     reasons = [f"{one.place} {one.reason}." for one in deltas if one.bd is None and one.reason]
     if not any(one.bd for one in deltas):
-        raise ValueError(f"Nothing can be compared: {(broken + reasons)[0]}")
+        raise ValueError(f"Nothing can be compared: {[*broken, *reasons, *columns.problems][0]}")
     return Comparison(
         anchor=anchor,
         interpolation=interpolation,

@@ -70,7 +70,7 @@ def test_settings_in_a_manifest_are_no_scores(tmp_path: Path, caplog: pytest.Log
     found = compare(manifest, anchor="x264", scores=manifest)
     assert found.scores == ("vmaf",)
     assert not found.left_out
-    assert "`quality`, `gop` are taken as settings, because the table of the videos has them, too" in caplog.text
+    assert "passed over as a setting, because the table of the videos has it, too: `quality`, `gop`;" in caplog.text
     apart = tmp_path / "apart.csv"
     apart.write_text("\n".join(["video_id,mine", *(f"{row['video_id']},{row['score']}" for row in rows())]))
     assert compare(manifest, anchor="x264", scores=apart).scores == ("mine",)
@@ -257,6 +257,8 @@ REFUSED: list[tuple[str, Callable[[list[Row]], list[Row]], str]] = [
     ("no anchor beside any", changed(lambda row: {"reference": f"{row['reference']}{row['codec']}"}),
      r"Nothing can be compared: old of cityold, preset fast, by `score` has no x264 beside it"),
     ("constant scores", changed(lambda row: {"score": 50}), r"does not rise with the rate"),
+    ("only the anchor has scores", changed(lambda row: {} if row["codec"] == "x264" else {"score": "inf"}),
+     r"Nothing can be compared: '.*scores.csv' has no finite `score` for 45 of 60 videos"),
     ("one encoder", lambda all_: [row for row in all_ if row["codec"] == "x264"],
      r"All 15 encodes are of 'x264'; a comparison needs another encoder"),
     ("another anchor", changed(lambda row: {"codec": f"{row['codec']}!"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,6 @@ from cvqa_models.inference.scorer import own_device
 from cvqa_models.messages import follow, log_to_stderr, sentence
 from cvqa_models.training.configured import Configured
 from cvqa_models.types import VideoRecord
-
-IMPORTED = ("cvqa_models.inference.extract_bulk",)
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,8 @@ def extract(
     model, data, target = job.open()
     cacheable(model.each_branch(), "cpu")
     videos, result = videos_of_shard(data.source.records(), shard), Extraction()
-    for position, done in follow(run_each(job, videos, count, limit, IMPORTED), "extracting", len(videos)):
+    imported = [name for name in sys.modules if name.partition(".")[0] in ("cvqa_models", "timm")]  # by `open`
+    for position, done in follow(run_each(job, videos, count, limit, imported), "extracting", len(videos)):
         record = videos[position]
         if isinstance(done, Unwritten):
             raise ValueError(done.reason)

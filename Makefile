@@ -25,7 +25,8 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	fi; \
 	echo "PyTorch: the $$build build (TORCH=cpu, TORCH=cuda and others choose)"; \
 	[ $$build = cuda ] || backend="--torch-backend $$build"; \
-	$(INSTALL) $$backend --editable ".[dev]"
+	$(INSTALL) $$backend --compile-bytecode --editable ".[dev]"
+	$(BIN)/python -m compileall -q cvqa_models  # where Python may not write it by itself, each process would compile all
 	touch $@
 
 demo: setup

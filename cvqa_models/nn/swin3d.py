@@ -6,6 +6,7 @@ the biases: Wu et al., "FAST-VQA", ECCV 2022, section 3.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from cvqa_models.nn.pointwise import by_frames
 
 Size = tuple[int, int, int]
 _PATCH: Size = (2, 4, 4)
+_PAIRS = 2**17  # of tokens that attend at once: one window of 8 x 7 x 7, or many small ones
 _BASE_INPUT: Size = (32, 224, 224)  # the input for the full window; adaptive windows scale with the input
 
 
@@ -216,24 +218,33 @@ class _WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, layout: _Layout, window: Size, adaptive: bool) -> Tensor:
-        """Return the tokens after attention in their windows, shape (S, B, n, N, C) as `x`; one place at a time."""
-        places, B, windows, N, C = x.shape
+        """Return the tokens after attention in their windows, shape (S, B, n, N, C) as `x`; a few places at a time."""
+        N = x.shape[3]
         relative, fragment = self._tables(window, adaptive, N)
-        gate = layout.gate.to(x.device)
-        region = None if layout.region is None else layout.region.to(x.device)
+        at_once = max(1, _PAIRS // N**2)  # all queries, keys, values and biases at once would take most memory
+        gates = layout.gate.to(x.device).split(at_once)
+        regions: Sequence[Tensor | None] = [None] * len(gates)
+        if layout.region is not None:
+            regions = layout.region.to(x.device).split(at_once)
         out = []
-        for place in range(places):  # all queries, keys, values and biases at once would take most memory
-            q, k, v = self.qkv(x[place]).view(B * windows, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
-            bias = relative
+        for tokens, gate, region in zip(x.split(at_once), gates, regions, strict=True):
+            bias = relative.unsqueeze(0)
             if fragment is not None:
-                bias = fragment + gate[place].repeat(window[0], window[0]) * (relative - fragment)
-            bias = bias.unsqueeze(0)
+                bias = fragment + gate.repeat(1, window[0], window[0]).unsqueeze(1) * (relative - fragment)
+            bias = bias.unsqueeze(1)
             if region is not None:
-                apart = region[place, :, None, :, None] != region[place, :, None, None, :]
-                bias = (bias - 100.0 * apart).repeat(B, 1, 1, 1)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
-            out.append(self.proj(y.transpose(1, 2).reshape(B, windows, N, C)))
-        return torch.stack(out)
+                bias = bias - 100.0 * (region[:, :, None, :, None] != region[:, :, None, None, :])
+            out.append(self._attend(tokens, bias))
+        return torch.cat(out)
+
+    def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Return tokens (P, B, n, N, C) after attention in each window, with its bias (P or 1, n or 1, heads, N, N)."""
+        *windows, N, C = x.shape
+        q, k, v = self.qkv(x).view(-1, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
+        bias = bias.unsqueeze(1).expand(*windows, -1, -1, -1).flatten(0, 2)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        attended: Tensor = self.proj(y.transpose(1, 2).reshape(*windows, N, C))
+        return attended
 
     def _tables(self, window: Size, adaptive: bool, N: int) -> tuple[Tensor, Tensor | None]:
         """Return relative and fragment bias of a window, (heads, N, N) each."""

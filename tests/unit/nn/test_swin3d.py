@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cvqa_models.nn import swin3d
 from cvqa_models.nn.swin3d import Swin3D, _layout
 
 
@@ -64,6 +65,25 @@ def test_attention_is_softmax_of_scaled_products_with_biases() -> None:
     bias = attention.fragment_position_bias_table[index].permute(2, 0, 1)
     expected = ((q @ k.transpose(-1, -2)) / 2 + bias).softmax(-1) @ v
     torch.testing.assert_close(ours[:, 0, 0], attention.proj(expected.transpose(1, 2).reshape(4, 8, 8)))
+
+
+@pytest.mark.parametrize("fragment_bias", [True, False])
+def test_windows_attend_alike_at_whatever_number_at_a_time(
+    fragment_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = Swin3D(
+        dim=8, depths=(2, 1), heads=(1, 2), window=(2, 3, 3), fragment_bias=fragment_bias, drop_path=0.0
+    ).train()
+    found = []
+    for pairs in (1, 3 * 18**2, 2**17):  # of 16 places: one, three, all
+        monkeypatch.setattr(swin3d, "_PAIRS", pairs)
+        network.zero_grad()
+        y = network(video())
+        y.square().mean().backward()
+        found.append([y.detach(), *(parameter.grad.clone() for parameter in network.parameters())])
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])
 
 
 def test_rejects_stages_without_heads() -> None:

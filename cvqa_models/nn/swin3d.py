@@ -241,7 +241,8 @@ class _WindowAttention(nn.Module):
         """Return tokens (P, B, n, N, C) after attention in each window, with its bias (P or 1, n or 1, heads, N, N)."""
         *windows, N, C = x.shape
         q, k, v = self.qkv(x).view(-1, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
-        bias = bias.unsqueeze(1).expand(*windows, -1, -1, -1).flatten(0, 2)
+        alike = bias.shape[:2] == (1, 1)  # the same for all windows
+        bias = bias[0] if alike else bias.unsqueeze(1).expand(*windows, -1, -1, -1).flatten(0, 2)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         attended: Tensor = self.proj(y.transpose(1, 2).reshape(*windows, N, C))
         return attended

@@ -58,9 +58,10 @@ def levels(
     """Build training data of the compression level: random scenes in motion over random ladders, labelled with VMAF.
 
     Photographs move, are filmed by a random camera (noise, blur, dark, bars, often already compressed), and are encoded
-    by three encoders at four qualities each, some of them at half to three quarters of the size and scaled back. The
-    table also holds PSNR and MS-SSIM. A group is a scene; data is split by photograph. An interrupted build goes on
-    where it stopped. The exit code is 2 if a scene failed; the others are kept.
+    by three encoders at four qualities each, some of them at several heights and scaled back, as in adaptive streaming.
+    A sixth of the scenes show drawings: text, slides, shapes, gradients, fractals. A group is a scene; data is split by
+    photograph. An interrupted build goes on where it stopped. The exit code is 2 if a scene failed; the others are
+    kept.
 
     Args:
         root: Folder of the data set; `manifest.csv` in it is what training reads.

@@ -28,26 +28,31 @@ from cvqa_models.data.manifest import write_manifest
 from cvqa_models.files import write_json
 
 FRAMES = 30
-SIZES = ((384, 216), (384, 216), (320, 240), (240, 384))  # windows at native resolution, as cut from larger pictures
-RATES = (24, 25, 30, 30, 50, 60)
-DRAWINGS = ("text", "shapes", "gradient")
+# Windows at native resolution, as cut from larger pictures, and whole pictures of small size. All sides divide by 8, as
+# some encoders ask.
+SIZES = ((384, 216), (384, 216), (320, 240), (240, 384), (320, 184))
+RATES = (10, 15, 24, 25, 30, 30, 50, 60)
+DRAWINGS = ("text", "slide", "shapes", "gradient", "fractal")
+DRAWN = 0.18  # share of scenes that show a drawing
 # Encoder -> speeds, lowest and highest CRF (or QP), how often. openh264 is left out, to test with an unseen encoder.
 LADDERS: dict[str, tuple[tuple[str, ...], int, int, float]] = {
-    "x264": (("ultrafast", "veryfast", "medium", "slower"), 18, 43, 0.28),
-    "x265": (("superfast", "fast", "medium"), 18, 43, 0.20),
+    "x264": (("ultrafast", "veryfast", "medium", "slower"), 18, 51, 0.28),
+    "x265": (("superfast", "fast", "medium"), 18, 51, 0.20),
     "svt-av1": (("10", "8", "6"), 34, 63, 0.18),
     "vp9": (("realtime8", "realtime6", "good5", "good4"), 34, 63, 0.14),
-    "vvenc": (("lightest", "light"), 24, 48, 0.10),
-    "kvazaar": (("ultrafast", "fast"), 20, 43, 0.06),
+    "vvenc": (("lightest", "light"), 24, 54, 0.10),
+    "kvazaar": (("ultrafast", "fast"), 20, 50, 0.06),
     "libaom": (("8",), 34, 63, 0.04),
 }
 LADDERS_PER_SCENE = 3
 RUNGS = 4
-REDUCED = 0.15  # share of ladders that are encoded below their size, as streams of low rate are
-BESIDE = ("psnr", "ms_ssim")  # measures in the table in addition to VMAF
+# Share of the ladders whose rungs have several heights, as streams of adaptive bitrate do, and these heights as shares
+# of the full one.
+REDUCED = 0.4
+HEIGHTS = (1.0, 0.75, 0.5, 0.333)
 # VMAF bins, and the wanted share of each among the encodes of every encoder.
-VMAF_BINS = (40, 60, 75, 85, 92, 97)
-SHARES = (0.03, 0.12, 0.20, 0.22, 0.20, 0.15, 0.08)
+VMAF_BINS = (20, 40, 60, 75, 85, 92, 97)
+SHARES = (0.07, 0.10, 0.15, 0.18, 0.18, 0.15, 0.10, 0.07)
 HEAVIEST = 4.0
 
 
@@ -168,7 +173,7 @@ def plan(number: int, seed: int, pictures: Mapping[str, str], root: Path) -> Tak
     rng = np.random.default_rng((seed, number))
     reference = str(rng.choice(list(pictures)))
     photograph = pictures[reference]
-    if rng.random() < 0.06:
+    if rng.random() < DRAWN:
         reference = f"{rng.choice(DRAWINGS)}-{rng.integers(8)}"
         photograph = str(root / "drawings" / f"{reference}.png")
     scene = _scene(f"scene-{seed}-{number}", photograph, list(pictures.values()), rng)
@@ -218,12 +223,13 @@ def _rungs(rng: np.random.Generator) -> tuple[Rung, ...]:
 
 
 def _reduced(rungs: Sequence[Rung], rng: np.random.Generator) -> tuple[Rung, ...]:
-    """Return the rungs, for some encoders at half to three quarters of the size."""
-    scales = {
-        name: round(float(rng.uniform(0.5, 0.75)), 2) if rng.random() < REDUCED else 1.0
-        for name in dict.fromkeys(rung.encoder for rung in rungs)
-    }
-    return tuple(dataclasses.replace(rung, scale=scales[rung.encoder]) for rung in rungs)
+    """Return the rungs, for some encoders at several sizes, as the ladders of adaptive streaming are."""
+    adaptive = {name for name in dict.fromkeys(rung.encoder for rung in rungs) if rng.random() < REDUCED}
+    scales = rng.choice(HEIGHTS, len(rungs)).tolist()
+    return tuple(
+        dataclasses.replace(rung, scale=scale if rung.encoder in adaptive else 1.0)
+        for rung, scale in zip(rungs, scales, strict=True)
+    )
 
 
 def _make(take: Take, root: Path) -> list[dict[str, object]]:
@@ -238,11 +244,8 @@ def _make(take: Take, root: Path) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for video_id, facts in videos.items():
         path = Path(str(facts["path"]))
-        values = pseudo_labels.measure(path, reference.path, root / "proxies" / f"{video_id}.json", BESIDE, every=2)
-        if lacking := {"vmaf", *BESIDE} - set(values):
-            raise ValueError(f"'{path.name}' has no {', '.join(sorted(lacking))}; its picture may be too small.")
+        values = pseudo_labels.measure(path, reference.path, root / "proxies" / f"{video_id}.json", (), every=2)
         row = {**facts, "video_id": video_id, "path": str(path.relative_to(root)), "mos": round(values["vmaf"], 3)}
-        row |= {measure: round(values[measure], 4) for measure in BESIDE}
         rows.append(row | {"reference": take.reference, "group": name})
     write_json(card, rows)
     return rows

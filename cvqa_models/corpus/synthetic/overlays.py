@@ -15,7 +15,7 @@ def drawing(kind: str, side: int, rng: np.random.Generator) -> Picture:
     """Return a drawn picture, shape (side, side, 3), with sharp edges and smooth gradients.
 
     Args:
-        kind: `text`, `shapes` or `gradient`.
+        kind: `text`, `slide`, `shapes`, `gradient` or `fractal`.
         side: Rows and columns.
         rng: Generator of its content.
     """
@@ -26,9 +26,14 @@ def drawing(kind: str, side: int, rng: np.random.Generator) -> Picture:
         smooth = rows[:, :1] + along[None, :, None] * (rows[:, 1:] - rows[:, :1])
         picture: Picture = np.rint(smooth).astype(np.uint8)
         return picture
+    if kind == "fractal":
+        return _fractal(side, rng)
     from PIL import Image, ImageDraw, ImageFont
 
-    image = Image.new("RGB", (side, side), _colour(rng))
+    paper, pen = _colour(rng), _colour(rng)
+    if kind == "slide":
+        paper, pen = ((255,) * 3, (0,) * 3) if rng.random() < 0.5 else ((0,) * 3, (255,) * 3)
+    image = Image.new("RGB", (side, side), paper)
     draw = ImageDraw.Draw(image)
     if kind == "shapes":
         for _ in range(60):
@@ -36,10 +41,26 @@ def drawing(kind: str, side: int, rng: np.random.Generator) -> Picture:
             box = [x, y, x + rng.uniform(0.02, 0.3) * side, y + rng.uniform(0.02, 0.3) * side]
             (draw.ellipse if rng.random() < 0.5 else draw.rectangle)(box, fill=_colour(rng))
         return np.array(image)
-    ink, height = _colour(rng), int(rng.integers(12, 40))
+    height = int(rng.integers(12, 40))
     for top in range(0, side, height * 4 // 3):
-        draw.text((8, top), _words(2 * side // height, rng), fill=ink, font=ImageFont.load_default(height))
+        if kind == "text" or rng.random() < 0.7:  # a slide has gaps
+            draw.text((8, top), _words(2 * side // height, rng), fill=pen, font=ImageFont.load_default(height))
     return np.array(image)
+
+
+def _fractal(side: int, rng: np.random.Generator) -> Picture:
+    """Return a window of the Mandelbrot set near its edge, coloured by how fast points escape, (side, side, 3)."""
+    centre, reach = complex(-0.7436, 0.1318) + 0.02 * complex(*rng.normal(size=2)), 10 ** rng.uniform(-2, 0)
+    along = np.linspace(-reach, reach, side)
+    c = centre + along[None] + 1j * along[:, None]
+    z, steps = np.zeros_like(c), np.zeros(c.shape, np.float32)
+    for _ in range(96):
+        inside = np.abs(z) < 4
+        z[inside] = z[inside] ** 2 + c[inside]
+        steps += inside
+    waves = rng.uniform(0.05, 0.4, 3) * steps[..., None] + rng.uniform(0, 2 * np.pi, 3)
+    picture: Picture = np.rint(127.5 * (1 + np.sin(waves))).astype(np.uint8)
+    return picture
 
 
 def captioned(frames: Iterable[Picture], rng: np.random.Generator) -> Iterator[Picture]:

@@ -8,7 +8,7 @@ from cvqa_models.corpus.synthetic.overlays import captioned, drawing, sparkling
 DARK = [np.full((90, 160, 3), 20, np.uint8)] * 6
 
 
-@pytest.mark.parametrize("kind", ["text", "shapes", "gradient"])
+@pytest.mark.parametrize("kind", ["text", "slide", "shapes", "gradient", "fractal"])
 def test_a_drawing_has_its_size_and_repeats_with_its_seed(kind: str) -> None:
     first, again, other = (drawing(kind, 200, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.shape == (200, 200, 3)
@@ -22,9 +22,18 @@ def test_shapes_are_sharp_and_gradients_smooth() -> None:
     assert steps["gradient"].max() <= 3
     assert steps["text"].max() > 20
     assert steps["shapes"].max() > 20
+    assert steps["fractal"].max() > 20
 
 
-_KINDS = ("text", "shapes", "gradient")
+def test_a_slide_is_black_on_white_or_white_on_black_and_mostly_empty() -> None:
+    for seed in range(4):
+        slide = drawing("slide", 200, np.random.default_rng(seed))
+        assert (slide == slide[..., :1]).all()
+        assert (slide == slide[0, 0]).all(2).mean() > 0.6
+        assert slide[0, 0, 0] in (0, 255)
+
+
+_KINDS = ("text", "shapes", "gradient", "fractal")
 
 
 def test_a_caption_stands_still() -> None:

@@ -53,14 +53,7 @@ class CompressionLevel(Branch):
         frozen: bool = False,
     ) -> None:
         view = chosen_view(view, num_clips, partial(default_view, random=not frozen))
-        if not isinstance(view.pixels, Fragments):
-            raise ValueError(
-                f"`view` shows frames in one piece (`{view.pixels.key}`), but this network sees patches; take "
-                "`NativePatches` for its `pixels`."
-            )
-        patch = view.pixels.patch
-        if window is not None and not 1 <= window <= patch:
-            raise ValueError(f"`window` is {window}; expected 1 to {patch}, the size of a patch of the view, or null.")
+        patch = checked_patch(view, window)
         super().__init__(view, 6 * width, frozen=frozen)
         self.patch, self.window = patch, window
         self.net = CompressionLevelNet(width)
@@ -71,11 +64,32 @@ class CompressionLevel(Branch):
     def tokens(self, x: Tensor) -> Tensor:
         """Return one token per clip, shape (B, N, D), from `x` of shape (B, N, C, 2, H, W)."""
         patches = rearrange(x, "b n c t (i p) (j q) -> b n (i j) c t p q", p=self.patch, q=self.patch)
-        generators = self.generators()
-        if generators is not None and self.window is not None:
-            drawn = zip(patches, generators, strict=True)
-            patches = torch.stack([_some_window(video, self.window, generator) for video, generator in drawn])
+        patches = some_windows(patches, self.window, self.generators())
         return in_turns(self.net, patches, None if self.training else 1)
+
+
+def checked_patch(view: View, window: int | None) -> int:
+    """Return the side of a patch of a view, of which a branch may show windows in training.
+
+    Raises:
+        ValueError: If `view` gives no patches, or `window` is below 1 or larger than a patch.
+    """
+    if not isinstance(view.pixels, Fragments):
+        raise ValueError(
+            f"`view` shows frames in one piece (`{view.pixels.key}`), but this network sees patches; take "
+            "`NativePatches` for its `pixels`."
+        )
+    patch = view.pixels.patch
+    if window is not None and not 1 <= window <= patch:
+        raise ValueError(f"`window` is {window}; expected 1 to {patch}, the size of a patch of the view, or null.")
+    return patch
+
+
+def some_windows(patches: Tensor, side: int | None, generators: list[torch.Generator] | None) -> Tensor:
+    """Return a random square of each video's patches (B, ..., H, W); all of them without `side` or generators."""
+    if generators is None or side is None:
+        return patches
+    return torch.stack([_some_window(video, side, own) for video, own in zip(patches, generators, strict=True)])
 
 
 def _some_window(patches: Tensor, side: int, generator: torch.Generator) -> Tensor:

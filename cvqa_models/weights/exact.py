@@ -101,6 +101,17 @@ def keys_in_order(source: str, module: nn.Module) -> dict[str, str]:
     return dict(zip(theirs, ours, strict=True))
 
 
+def first_keys_in_order(source: str, module: nn.Module) -> Callable[[str], str | None]:
+    """Return a rename for `load_exact`, for a network that is the first part of the one that a package's file holds.
+
+    Args:
+        source: Name of published weights.
+        module: The first layers of the network, in the order of the file.
+    """
+    theirs = read(checked(resolve(source), PUBLISHED[source]))
+    return dict(zip(theirs, module.state_dict(), strict=False)).get
+
+
 def _first_found(prefix: str | tuple[str, ...], keys: Collection[str]) -> str | None:
     prefixes = (prefix,) if isinstance(prefix, str) else prefix
     return next((one for one in prefixes if not one or any(key.startswith(one) for key in keys)), None)

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from cvqa_models.branches.compression import Compression
 from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.branches.efficientnet_lite_stats import EfficientNetLiteStats
 from cvqa_models.commands.export import export
 from cvqa_models.commands.extract import extract
 from cvqa_models.commands.score import score
@@ -80,6 +81,25 @@ def test_the_compact_network(manifest: Path, tmp_path: Path, capsys: pytest.Capt
     capsys.readouterr()
     score([video], checkpoint=checkpoint)
     assert capsys.readouterr().out.startswith("video,compression_level,notes\n")
+
+
+def test_stages_of_efficientnet_start_from_imagenets_weights(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--model.level.init_args.window=48", "--model.level.init_args.view.pixels.init_args.patch=64"]
+    checkpoint = fit("compression_level_lite.yaml", manifest, tmp_path / "run", *small, "--data.kept_draws=1")
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    start = EfficientNetLiteStats("tf_efficientnet_lite0.in1k").net.state_dict()
+    moved = [(state[f"branches.level.net.{key}"] - start[key]).abs().max() for key in start if "num_batches" not in key]
+    assert 0 < max(moved) < 0.01
+    export(checkpoint, out=tmp_path / "w.safetensors")
+    branch = EfficientNetLiteStats(str(tmp_path / "w.safetensors"))
+    assert torch.equal(branch.net.stages[0][0].weight, state["branches.level.net.stages.0.0.weight"])
+    video = next((manifest.parent / "videos").rglob("*.mp4"))
+    capsys.readouterr()
+    score([video], checkpoint=checkpoint, maps=tmp_path / "maps")
+    assert capsys.readouterr().out.startswith("video,compression_level,")
+    assert len(list((tmp_path / "maps").glob("*.png"))) == 1
 
 
 def test_a_new_head_on_the_fixed_network(manifest: Path, tmp_path: Path) -> None:

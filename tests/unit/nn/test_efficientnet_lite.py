@@ -14,9 +14,10 @@ from cvqa_models.weights.reading import read
 NAME = "tf_efficientnet_lite0.in1k"
 
 
+@pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("size", [(64, 96), (65, 50)])
-def test_each_stage_has_the_means_and_deviations_of_timms(size: tuple[int, int]) -> None:
-    net = EfficientNetLiteStages().eval()
+def test_each_stage_has_the_means_and_deviations_of_timms(size: tuple[int, int], train: bool) -> None:
+    net = EfficientNetLiteStages().train(train)  # statistics of a batch of encodes mean nothing
     load_exact(net, NAME, rename=first_keys_in_order(NAME, net))
     theirs = timm.create_model("tf_efficientnet_lite0").eval()
     theirs.load_state_dict(dict(zip(theirs.state_dict(), read(resolve(NAME)).values(), strict=True)))

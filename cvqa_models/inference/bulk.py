@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -86,14 +87,15 @@ class Job:
 
 
 def made_by(scorer: Any, device: str) -> str:
-    """Return all that a score depends on besides the video: model, digest, decoder, arithmetic, device, version.
+    """Return all that a score depends on besides the video, from the model to the version of this package.
 
     Rows can be compared only if these are equal.
     """
     from cvqa_models import __version__
 
-    kind = device.partition(":")[0]
-    return " ".join([scorer.model.kind, scorer.weights[:16], scorer.reading.key, scorer.precision, kind, __version__])
+    kind, curve = device.partition(":")[0], scorer.model.calibration
+    weights = scorer.weights[:16] + ("" if curve is None else f"+{sha256(repr(curve).encode()).hexdigest()[:8]}")
+    return " ".join([scorer.model.kind, weights, scorer.reading.key, scorer.precision, kind, __version__])
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from cvqa_models.training.checkpoint import load_model, read_checkpoint
 def export(checkpoint: Path, out: Path, *, with_frozen: bool = False, trust: Sequence[str] = ()) -> int:
     """Write the weights of a checkpoint as safetensors, and return the number of tensors.
 
-    Optimiser, configuration and paths are left out; the same weights give the same bytes.
+    Optimiser, configuration and paths are left out; the same weights give the same bytes. The curve of `cvqa calibrate`
+    is kept, in the file's metadata.
 
     Args:
         checkpoint: Checkpoint written by `train.py fit`.
@@ -29,6 +31,8 @@ def export(checkpoint: Path, out: Path, *, with_frozen: bool = False, trust: Seq
     """
     if out.suffix != ".safetensors":
         raise ValueError(f"`out` is '{out}'; expected a name that ends in .safetensors.")
-    state = load_model(checkpoint, trust).state_dict() if with_frozen else read_checkpoint(checkpoint)["state_dict"]
-    write_bytes(out, save({key: tensor.contiguous() for key, tensor in state.items()}))
+    content = read_checkpoint(checkpoint)
+    state = load_model(checkpoint, trust).state_dict() if with_frozen else content["state_dict"]
+    curve = {"calibration": json.dumps(content["calibration"])} if "calibration" in content else None
+    write_bytes(out, save({key: tensor.contiguous() for key, tensor in state.items()}, curve))
     return len(state)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.optimize import curve_fit, isotonic_regression
 
 from cvqa_models.metrics.correlation import Floats
 
@@ -149,6 +148,8 @@ def _check(raw: Floats, mos: Floats, groups: Any, ends: tuple[float, float]) -> 
 
 def _fitted(raw: Floats, mos: Floats, ends: tuple[float, float], curve: Curve) -> tuple[Floats, Floats]:
     """Return the points of a curve: raw scores, rising, and scores on the scale, not falling."""
+    from scipy.optimize import isotonic_regression  # slow to import, and scoring needs only the class above
+
     points, place, count = np.unique(raw, return_inverse=True, return_counts=True)
     if curve == "monotone":
         found = isotonic_regression(np.bincount(place, mos) / count, weights=count.astype(float))
@@ -160,6 +161,8 @@ def _fitted(raw: Floats, mos: Floats, ends: tuple[float, float], curve: Curve) -
 
 
 def _logistic(raw: Floats, mos: Floats, ends: tuple[float, float]) -> tuple[Floats, Floats]:
+    from scipy.optimize import curve_fit
+
     low, high = ends
     middle, width = float(np.median(raw)), float(raw.std())
 

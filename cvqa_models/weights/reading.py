@@ -68,6 +68,23 @@ def check_tensor(tensor: Tensor, path: Path) -> None:
         )
 
 
+def metadata(path: Path) -> dict[str, str]:
+    """Return what a file of safetensors says of itself beside its tensors, name -> text; nothing for other files.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    if path.suffix != ".safetensors":
+        return {}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"'{path}' is not a complete safetensors file; fetch it again") from error
+
+
 def read(path: Path) -> dict[str, Tensor]:
     """Return the tensors in `path`, a safetensors file or a torch file without pickled code, on the CPU.
 

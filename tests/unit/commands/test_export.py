@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.compression_level import CompressionLevelModel
 from cvqa_models.training.checkpoint import to_bytes
 from cvqa_models.training.module import QualityModule
+from cvqa_models.weights.reading import metadata
+from tests.unit.training.test_average import checkpoint
 
 
 def test_the_weights_alone_come_out_and_load_into_a_branch(tmp_path: Path) -> None:
@@ -58,6 +61,19 @@ def test_the_whole_model_comes_out_with_what_is_frozen(tmp_path: Path) -> None:
     assert whole.keys() == model.state_dict().keys()
     for key, tensor in model.state_dict().items():
         assert torch.equal(whole[key], tensor)
+
+
+def test_the_curve_of_a_calibration_goes_with_the_weights(tmp_path: Path) -> None:
+    path, out = checkpoint(tmp_path / "last.ckpt", 1.0), tmp_path / "w.safetensors"
+    export(path, out=out)
+    assert metadata(out) == metadata(path) == {}
+    curve = {"raw": [0.0, 100.0], "scale": [1.0, 5.0], "radius": 0.5, "coverage": 0.9, "sources": 9, "ends": [1, 5]}
+    torch.save({**torch.load(path, weights_only=True), "calibration": curve}, path)
+    export(path, out=out)
+    assert json.loads(metadata(out)["calibration"]) == curve
+    out.write_bytes(out.read_bytes()[:100])
+    with pytest.raises(ValueError, match="is not a complete safetensors file; fetch it again"):
+        metadata(out)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

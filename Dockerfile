@@ -22,7 +22,8 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY cvqa_models cvqa_models
 COPY configs configs
-COPY checkpoints/README.md checkpoints/compression_level.md checkpoints/compression_level.safetensors checkpoints/
+COPY checkpoints/README.md checkpoints/compression_level.md checkpoints/compression_level.safetensors \
+    checkpoints/compression_damage.md checkpoints/compression_damage.safetensors checkpoints/
 
 RUN python3 -m venv /opt/cvqa \
     && /opt/cvqa/bin/python -m pip install --no-cache-dir uv \

@@ -32,9 +32,8 @@ from cvqa_models.corpus.labels.pseudo_labels import measure
 from cvqa_models.corpus.references import Reference, load, prepare_clip
 from cvqa_models.corpus.synthetic.scenes import PHOTOGRAPHS, read_photograph
 from cvqa_models.data.videos import index_videos
-from cvqa_models.inference.scorer import Scorer
-from cvqa_models.models.compression_level import shipped_model
-from cvqa_models.models.shipped_level import SHIPPED
+from cvqa_models.inference.load import load as load_model
+from cvqa_models.models.shipped_level import WEIGHTS
 from cvqa_models.video.frame_rules import UniformClips
 from cvqa_models.video.pixel_rules import Native
 from cvqa_models.video.reader import read_views
@@ -182,7 +181,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
     parser.add_argument("--height", type=int, help="scale the clips to so many lines; their own size by default")
     parser.add_argument("--encodes", type=Path, default=Path("runs/level-bench"))
-    parser.add_argument("--weights", default=SHIPPED, help="other weights than the shipped ones, by `cvqa export`")
+    parser.add_argument("--weights", default=WEIGHTS, help="other weights than the shipped ones, by `cvqa export`")
     parser.add_argument("--only", nargs="+", help="names of clips")
     parser.add_argument("--workers", type=int)
     arguments = parser.parse_args()
@@ -198,10 +197,10 @@ def main() -> None:
     for name, message in {**failures, **failed}.items():
         print(f"failed: {name}: {message}")
     rows = pd.DataFrame([row for name in jobs for row in {**made, **more}.get(name, [])])
-    scorer = Scorer(shipped_model(arguments.weights), device="cpu")
+    scorer = load_model(weights=arguments.weights, device="cpu")
     rows["level"] = [scorer(path).value for path in rows["path"]]
     table(rows, "level", 1)
-    if arguments.weights != SHIPPED:
+    if arguments.weights != WEIGHTS:
         return
     natural = fit_natural()
     with warnings.catch_warnings():

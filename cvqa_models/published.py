@@ -119,6 +119,7 @@ README_ONLY = Licence("Apache-2.0 by its README, without a licence file")
 # Licences of weights without a `Published` row: folders, models of timm's hub, manual downloads, and our own weights.
 OTHERS = {
     "compression_level": APACHE,
+    "compression_damage": APACHE,
     "UVQA_0.8967.pth": README_ONLY,
     "MinimalisticVQA_Model_IX_LSVQ.pth": APACHE,
     "LSVQ_Model_IX.npy": APACHE,

@@ -162,6 +162,7 @@ class Prediction:
         score: Its score.
         details: Scores of single branches, where a system has them.
         maps: Scores of single moments and positions, if it has them, float32 on the CPU, (T,) or (T, rows, columns).
+        notes: Reasons to doubt the score, each in a few words.
     """
 
     video_id: str
@@ -169,6 +170,7 @@ class Prediction:
     score: float
     details: dict[str, float] = field(default_factory=dict)
     maps: dict[str, Tensor] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass

@@ -56,4 +56,5 @@ for k in range(clips * rows * columns):
         seen[0, clip, :, place, row * side : (row + 1) * side, column * side : (column + 1) * side] = patch
 
 session = onnxruntime.InferenceSession(folder / told["file"], providers=["CPUExecutionProvider"])
-print(session.run(None, {view["name"]: seen})[0][0])
+score, curve = session.run(None, {view["name"]: seen})[0][0], told["calibration"]
+print(score if curve is None else np.interp(score, curve["raw"], curve["scale"]))

@@ -121,8 +121,8 @@ def _level_of_patches(model: LevelScores, view: View, clip: Tensor) -> NDArray[n
     with torch.inference_mode():
         patches = rearrange(clip, "c t (i p) (j q) -> (i j) 1 c t p q", p=side, q=side).to(model.device)
         tokens = model.branches["level"].net(patches).float()  # type: ignore[operator, union-attr]
-        levels: NDArray[np.float32] = model.levels(tokens[None]).view(view.pixels.grid).cpu().numpy()
-    return levels
+        levels = model.levels(tokens[None])[0].tolist()
+    return np.array([model.calibrated(level)[0] for level in levels], np.float32).reshape(view.pixels.grid)
 
 
 def eyes_of(run: str | Path, reading: ReadOptions) -> Callable[[str], tuple[Timeline, Callable[[Sequence[int]], Maps]]]:

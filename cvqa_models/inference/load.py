@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cvqa_models.inference.scorer import Scorer
-from cvqa_models.models.shipped_level import SHIPPED, shipped_level
+from cvqa_models.models.shipped_level import SHIPPED, WEIGHTS, shipped_level
 from cvqa_models.training.scoring_model import ScoringModel
 from cvqa_models.types import Precision
 from cvqa_models.video.reader import ReadOptions
@@ -42,14 +42,14 @@ def load(
         >>> import cvqa_models
         >>> scorer = cvqa_models.load("compression_level", device="cpu")
         >>> scorer.scale
-        "compression damage on VMAF's scale from 0 to 100 (100 is clean), not human opinion"
+        "compression damage on VMAF's scale from 0 to 100 (100 is clean), not human opinion...
     """
     return Scorer(_model(model, weights, trust), device=device, precision=precision, reading=reading)
 
 
 def _model(name: str | Path, weights: str | Path | None, trust: Sequence[str]) -> ScoringModel:
     if name == SHIPPED:
-        return shipped_level(SHIPPED if weights is None else str(weights))
+        return shipped_level(WEIGHTS if weights is None else str(weights))
     # Trained models need the modules for training, which take seconds to import.
     from cvqa_models.inference.trained import trained_model
 

@@ -15,7 +15,7 @@ from cvqa_models import __version__
 from cvqa_models.data.shards import local_rank
 from cvqa_models.inference.opened import Opened, Video, opened
 from cvqa_models.inference.timeline import Timeline, read_timeline
-from cvqa_models.models.shipped_level import MEASURES, LevelScores
+from cvqa_models.models.shipped_level import MEASURES, LevelScores, ShippedLevel
 from cvqa_models.training.scoring_model import ScoringModel
 from cvqa_models.types import Batch, Per, Precision, Prediction
 from cvqa_models.video.reader import ReadOptions, stacked
@@ -158,7 +158,7 @@ class Scorer:
 
     def _score(self, file: Opened, found: Prediction, timeline: Timeline | None = None) -> Score:
         about = Provenance(self.model.kind, self.weights, file.decoder, self.precision, __version__)
-        duration, notes = file.info.frame_times.duration, file.info.notes
+        duration, notes = file.info.frame_times.duration, (*file.info.notes, *found.notes)
         seconds = timeline.parts if timeline is not None and timeline.per == "second" else ()
         parts = tuple(part.value for part in seconds)
         return Score(found.score, self.scale, found.details, parts, duration, notes, about, found.maps, timeline)
@@ -166,17 +166,19 @@ class Scorer:
     @property
     def name(self) -> str:
         """Return the name of the score in tables: `compression_level`, or `score`."""
-        return "compression_level" if self.scale == MEASURES else "score"
+        return "compression_level" if self.scale.startswith(MEASURES) else "score"
 
     @property
     def scale(self) -> str:
         """Return what the scores measure, in words."""
         calibration = self.model.calibration
-        if calibration is not None:
-            low, high = calibration.ends
-            share = f"low to high holds {calibration.coverage:.0%} of the videos of a new source like those"
-            return f"the panel's scale from {low:g} to {high:g}, by {calibration.sources} sources; {share}"
-        return MEASURES if isinstance(self.model, LevelScores) else COMPARES
+        if calibration is None:
+            return MEASURES if isinstance(self.model, LevelScores) else COMPARES
+        low, high = calibration.ends
+        share = f"low to high holds {calibration.coverage:.0%} of the videos of a new source like those"
+        if isinstance(self.model, ShippedLevel):
+            return f"{MEASURES}; {share} of its training"
+        return f"the panel's scale from {low:g} to {high:g}, by {calibration.sources} sources; {share}"
 
     def check(self, *, reference: str | Path | None = None) -> None:
         """Raise a ValueError, or a FileNotFoundError for the source, if the model does not allow these arguments."""

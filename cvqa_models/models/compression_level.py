@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import torch
 
 from cvqa_models.branches.base import Branch
-from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.branches.compression_damage import CompressionDamage
 from cvqa_models.losses.grouped import Loss
-from cvqa_models.models.shipped_level import SHIPPED, LevelScores
+from cvqa_models.models.shipped_level import WEIGHTS, LevelScores
 from cvqa_models.nn.heads import FcHead, Norm
 from cvqa_models.training.module import QualityModule, Recipe
 from cvqa_models.types import Batch
@@ -64,10 +64,10 @@ class CompressionLevelModel(LevelScores, QualityModule):
         self.head.fit([torch.cat(tokens)], (torch.cat(labels).mean() / 100).logit(eps=1e-3))
 
 
-def shipped_model(weights: str = SHIPPED) -> CompressionLevelModel:
+def shipped_model(weights: str = WEIGHTS) -> CompressionLevelModel:
     """Return the trained model in `checkpoints/` as a module that can be saved, in eval mode.
 
-    To score only, take `shipped_level`, which is the same without Lightning.
+    To score only, take `shipped_level`, which is the same without Lightning, and follows the curve of the file.
 
     Args:
         weights: File or name of other weights for it, as `cvqa export` writes them.
@@ -75,5 +75,5 @@ def shipped_model(weights: str = SHIPPED) -> CompressionLevelModel:
     Raises:
         FileNotFoundError: If the file is not there; the message says where to get it.
     """
-    branch = CompressionLevel(weights, frozen=True)
+    branch = CompressionDamage(weights, frozen=True)
     return CompressionLevelModel(branch, hidden=None, norm="standard", weights=weights).eval()

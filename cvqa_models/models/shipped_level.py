@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import torch
 from torch import Tensor
 
-from cvqa_models.branches.compression_level import CompressionLevel
+from cvqa_models.branches.compression_damage import CompressionDamage
 from cvqa_models.nn.heads import FcHead
+from cvqa_models.training.calibration import from_plain
 from cvqa_models.training.scoring_model import ScoringModel
 from cvqa_models.weights.exact import load_exact
+from cvqa_models.weights.files import resolve
+from cvqa_models.weights.reading import metadata
 
-SHIPPED = "compression_level"
+SHIPPED = "compression_level"  # the model
+WEIGHTS = "compression_damage"  # and its weights
+# Distance of features from the mean of training, in deviations (root mean square); one of a hundred encodes of scenes
+# that are not of training lies farther.
+FAR = 2.2
 MEASURES = "compression damage on VMAF's scale from 0 to 100 (100 is clean), not human opinion"
 
 
@@ -30,18 +39,21 @@ class LevelScores(ScoringModel):
 
 
 class ShippedLevel(LevelScores):
-    """`CompressionLevelModel` without Lightning, whose import takes longer than to score a film.
+    """`CompressionLevelModel` as it ships, without Lightning, whose import takes longer than to score a film.
 
     Args:
-        weights: File or name of weights for branch and head.
+        weights: File or name of weights for branch and head. If its metadata hold the curve of `cvqa calibrate`, scores
+            follow it, and have an interval.
     """
 
     def __init__(self, weights: str) -> None:
-        level = CompressionLevel(weights, frozen=True)
+        level = CompressionDamage(weights, frozen=True)
         super().__init__({"level": level})
         self.head = FcHead([level.dim], None, dropout=0.0, norm="standard")
         self.sources.take("head", weights, trained=True)
         load_exact(self.head, weights, prefix="head.")
+        curve = metadata(resolve(weights)).get("calibration")
+        self.calibration = None if curve is None else from_plain(json.loads(curve))
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
@@ -53,8 +65,19 @@ class ShippedLevel(LevelScores):
         """Return the name of the class that trained these weights."""
         return "CompressionLevelModel"
 
+    def notes(self, features: dict[str, Tensor]) -> tuple[str, ...]:
+        """Return a note if the video looks like nothing in training, by the distance of its features (ours)."""
+        (norm,) = self.head.norms
+        distance = norm(features["level"].mean(1)).square().mean(1).sqrt().item()
+        return () if distance <= FAR else (f"unlike the level's training videos ({distance / FAR:.1f} times as far)",)
 
-def shipped_level(weights: str = SHIPPED) -> ShippedLevel:
+    def calibrated(self, raw: float) -> tuple[float, dict[str, float]]:
+        """Return the level and its interval; what the network says before the curve has no meaning for anybody."""
+        level, beside = super().calibrated(raw)
+        return level, {name: beside[name] for name in ("low", "high") if name in beside}
+
+
+def shipped_level(weights: str = WEIGHTS) -> ShippedLevel:
     """Return the trained model in `checkpoints/`, in eval mode.
 
     It sees more of a video than in training: patches from the whole picture, over the whole time.
@@ -64,5 +87,6 @@ def shipped_level(weights: str = SHIPPED) -> ShippedLevel:
 
     Raises:
         FileNotFoundError: If the file is not there; the message says where to get it.
+        ValueError: If it does not fit.
     """
     return ShippedLevel(weights).eval()

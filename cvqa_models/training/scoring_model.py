@@ -61,6 +61,10 @@ class ScoringModel(nn.Module, ABC):
         """Return named scores of moments, (B, T), or moments and positions, (B, T, rows, columns); none by default."""
         return {}
 
+    def notes(self, features: dict[str, Tensor]) -> tuple[str, ...]:
+        """Return reasons to doubt the score of one video, each in a few words, from its tokens; none by default."""
+        return ()
+
     def each_branch(self) -> dict[str, Branch]:
         """Return the branches by name."""
         return {name: branch for name, branch in self.branches.items() if isinstance(branch, Branch)}
@@ -123,6 +127,7 @@ class ScoringModel(nn.Module, ABC):
             value,
             details=on_scale | {name: values.item() for name, values in details.items()},
             maps={name: values[0].cpu() for name, values in maps.items()},
+            notes=self.notes(features),
         )
 
     def calibrated(self, raw: float) -> tuple[float, dict[str, float]]:

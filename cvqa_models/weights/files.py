@@ -20,7 +20,7 @@ from cvqa_models.shipped import CHECKPOINTS, downloads
 
 FOLDER = downloads()
 # Name -> file of weights that this project trained, and that its repository contains.
-SHIPPED = {"compression_level": "compression_level.safetensors"}
+SHIPPED = {name: f"{name}.safetensors" for name in ("compression_level", "compression_damage")}
 
 
 def published(name: str) -> Published | None:

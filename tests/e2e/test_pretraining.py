@@ -17,10 +17,12 @@ from cvqa_models.commands.export import export
 from cvqa_models.commands.extract import extract
 from cvqa_models.commands.score import score
 from cvqa_models.corpus.synthetic import levels
+from cvqa_models.inference.load import load
 from cvqa_models.inference.scorer import Scorer
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.compression_level import CompressionLevelModel
-from cvqa_models.training.checkpoint import load_model
+from cvqa_models.training.calibration import Calibration
+from cvqa_models.training.checkpoint import load_model, read_checkpoint
 from cvqa_models.training.cli import run_cli
 from cvqa_models.video.frame_rules import UniformClips
 from cvqa_models.video.patches import NativePatches
@@ -94,7 +96,7 @@ def test_stages_of_efficientnet_start_from_imagenets_weights(
     assert 0 < max(moved) < 0.01
     export(checkpoint, out=tmp_path / "w.safetensors")
     branch = EfficientNetLiteStats(str(tmp_path / "w.safetensors"))
-    assert torch.equal(branch.net.stages[0][0].weight, state["branches.level.net.stages.0.0.weight"])
+    assert torch.equal(branch.net.stages[0][0][0].weight, state["branches.level.net.stages.0.0.0.weight"])
     video = next((manifest.parent / "videos").rglob("*.mp4"))
     capsys.readouterr()
     score([video], checkpoint=checkpoint, maps=tmp_path / "maps")
@@ -120,6 +122,24 @@ def test_a_new_head_on_the_fixed_network(manifest: Path, tmp_path: Path) -> None
     scored = [Scorer(model, device="cpu")(video).value for model in (whole, load_model(checkpoint))]
     assert scored[0] == scored[1]
     assert whole.head.norms[0].deviation.min() > 0
+
+
+def test_one_head_on_both_networks_with_a_curve_is_the_shipped_model(manifest: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((PRETRAIN / "compression_damage_head.yaml").read_text())
+    config["data"]["source"]["init_args"]["path"] = str(manifest)
+    config["data"]["store"] = str(tmp_path / "features")
+    (tmp_path / "head.yaml").write_text(yaml.safe_dump(config))
+    extract(config=[tmp_path / "head.yaml"])
+    checkpoint = fit(str(tmp_path / "head.yaml"), manifest, tmp_path / "run")
+    curve = Calibration((0.0, 100.0), (5.0, 95.0), 9.0, 0.9, 12, (0.0, 100.0))
+    torch.save({**read_checkpoint(checkpoint), "calibration": curve.plain()}, tmp_path / "level.ckpt")
+    export(tmp_path / "level.ckpt", out=tmp_path / "whole.safetensors", with_frozen=True)
+    video = next((manifest.parent / "videos").rglob("*.mp4"))
+    shipped = load(weights=tmp_path / "whole.safetensors", device="cpu")
+    trained = Scorer(load_model(tmp_path / "level.ckpt"), device="cpu")
+    trained.model.branches["level"].view = shipped.model.branches["level"].view  # of more moments than in training
+    found = shipped(video)
+    assert (found.value, *found.interval) == (trained(video).value, *trained(video).interval)
 
 
 def test_uvqs_network(manifest: Path, tmp_path: Path) -> None:

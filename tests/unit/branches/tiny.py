@@ -69,6 +69,9 @@ TINY: dict[str, dict[str, Any]] = {
         "width": 8,
         "view": View(UniformClips(2, 2), NativePatches((1, 2), 32)),
     },
+    "cvqa_models.branches.compression_damage.CompressionDamage": {
+        "view": View(UniformClips(2, 2), NativePatches((1, 2), 32)),
+    },
     "cvqa_models.branches.efficientnet_lite_stats.EfficientNetLiteStats": {
         "view": View(UniformClips(2, 1), NativePatches((1, 2), 32)),
     },

@@ -49,7 +49,7 @@ def test_a_better_encode_gets_a_higher_level(
     score(encodes, json=tmp_path / "levels.json")
     out = capsys.readouterr()
     rows = list(csv.DictReader(out.out.splitlines()))
-    assert list(rows[0]) == ["video", "compression_level", "notes"]
+    assert list(rows[0]) == ["video", "compression_level", "low", "high", "notes"]
     assert [row["video"] for row in rows] == [str(path) for path in encodes]
     levels = [float(row["compression_level"]) for row in rows]
     assert 100 > levels[0] > levels[1] > levels[2] > 0

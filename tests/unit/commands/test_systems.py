@@ -104,6 +104,7 @@ def test_the_check_says_of_every_file_if_it_is_intact(
     assert systems(check_weights=True) == 2
     shown = capsys.readouterr()
     assert shown.out.split("\n\n")[-1].splitlines() == [
+        "compression_damage: missing",
         "compression_level: intact",
         "cover: damaged",
         "one-align: missing",
@@ -112,18 +113,19 @@ def test_the_check_says_of_every_file_if_it_is_intact(
         "timm/convnext_xlarge.fb_in22k: missing",
         "vsfa: damaged",
     ]
-    assert "Missing or damaged: cover, one-align, slowfast_r50_k400," in shown.err
+    assert "Missing or damaged: compression_damage, cover, one-align, slowfast_r50_k400," in shown.err
 
 
 def test_the_check_passes_where_nothing_is_missing_or_damaged(
     one_system: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (one_system / "configs" / "model" / "tvqa.yaml").unlink()
-    for name in ("compression_level.safetensors", "compression_level.md"):
-        shutil.copy(CHECKPOINTS / name, one_system)
+    for name in ("compression_level", "compression_damage"):
+        for ending in ("safetensors", "md"):
+            shutil.copy(CHECKPOINTS / f"{name}.{ending}", one_system)
     assert systems(check_weights=True) == 0
     shown = capsys.readouterr()
-    assert shown.out.splitlines()[-1] == "compression_level: intact"
+    assert shown.out.splitlines()[-2:] == ["compression_damage: intact", "compression_level: intact"]
     assert shown.err == ""
     (one_system / "compression_level.safetensors").write_bytes(b"cut short")
     assert systems(check_weights=True) == 2

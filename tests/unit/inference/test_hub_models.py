@@ -22,7 +22,7 @@ from cvqa_models.training.calibration import from_plain
 from cvqa_models.training.checkpoint import to_bytes
 from cvqa_models.weights.files import resolve
 
-LEVEL = "cvqa_models.branches.compression_level.CompressionLevel"
+LEVEL = "cvqa_models.branches.compression_damage.CompressionDamage"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def checkpoint(tmp_path: Path) -> Path:
     """A checkpoint whose frozen branch lies in a file of its own."""
     weights = tmp_path / "mine.safetensors"
-    shutil.copy(resolve("compression_level"), weights)
+    shutil.copy(resolve("compression_damage"), weights)
     level = {"class_path": LEVEL, "init_args": {"weights": str(weights), "frozen": True}}
     arguments = {"level": level, "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss"}, "hidden": None}
     config = {"class_path": "cvqa_models.models.compression_level.CompressionLevelModel"}
@@ -106,7 +106,12 @@ def test_a_card_that_somebody_wrote_stays(there: Path, checkpoint: Path) -> None
         (lambda config: config.update(class_path="os.system"), "cannot be built here: .*os.system"),
         (lambda config: config["init_args"].update(hidden={"class_path": "os.system"}), "cannot be built here"),
         (lambda config: config.pop("init_args"), "holds no `class_path` and `init_args`"),
-        (lambda config: config["init_args"]["level"]["init_args"].update(width=8), "for another model"),
+        (
+            lambda config: config["init_args"]["level"].update(
+                class_path="cvqa_models.branches.compression_level.CompressionLevel"
+            ),
+            "for another model",
+        ),
     ],
 )
 def test_a_stranger_s_repository_is_data(

@@ -21,8 +21,8 @@ from cvqa_models.weights.files import resolve
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose best checkpoint is not its last one."""
     folder = tmp_path_factory.mktemp("runs") / "ms_ssim"
-    level = {"class_path": "cvqa_models.branches.compression_level.CompressionLevel"}
-    level["init_args"] = {"weights": "compression_level", "frozen": True}
+    level = {"class_path": "cvqa_models.branches.compression_damage.CompressionDamage"}
+    level["init_args"] = {"weights": "compression_damage", "frozen": True}
     arguments = {"level": level, "loss": {"class_path": "cvqa_models.losses.grouped.GroupLoss"}, "hidden": None}
     config = {"class_path": "cvqa_models.models.compression_level.CompressionLevelModel", "init_args": arguments}
     model = shipped_model()
@@ -55,7 +55,7 @@ def test_a_name_is_a_name_and_a_path_a_path(run: Path, monkeypatch: pytest.Monke
 def test_the_shipped_level_is_there_by_its_name_and_with_other_weights(run: Path) -> None:
     shipped = digest(shipped_model())
     assert load().weights == load("compression_level").weights == shipped
-    assert load(weights=resolve("compression_level")).weights == shipped
+    assert load(weights=resolve("compression_damage")).weights == shipped
     with pytest.raises(FileNotFoundError, match=r"gone\.safetensors"):
         load(weights="gone.safetensors")
     with pytest.raises(ValueError, match="holds its own weights; leave `weights` out"):

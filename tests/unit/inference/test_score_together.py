@@ -61,10 +61,11 @@ def test_the_command_has_a_column_for_each(
     assert code == 2
     shown, said = capsys.readouterr()
     header, row = (line.split(",") for line in shown.splitlines())
-    assert header == ["video", "compression_level", "mine", "ms_ssim", "notes"]
+    level = [f"compression_level{part}" for part in ("", ".low", ".high")]
+    assert header == ["video", *level, "mine", "ms_ssim", "notes"]
     expected = load("compression_level", device="cpu")(video).value
     assert float(row[1]) == expected
-    assert float(row[2]) != expected
+    assert float(row[4]) != expected
     assert "1 of 2 files have no score" in said
     assert "gone.mp4" in said
 

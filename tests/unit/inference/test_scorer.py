@@ -87,8 +87,10 @@ def test_a_video_gets_the_bits_that_prediction_gives_it(clip: Path, scorer: Scor
     with torch.inference_mode():
         expected = model.predict_step(batch, 0)[0].score
     found = scorer(clip)
-    assert found.value == expected
-    assert (found.scale, found.seconds, found.notes, dict(found.details)) == (MEASURES, (), (), {})
+    assert scorer.model.calibration is not None
+    assert (found.value, *found.interval) == scorer.model.calibration(expected)
+    assert found.scale.startswith(MEASURES)
+    assert (found.seconds, found.notes) == ((), ())
     assert found.duration == pytest.approx(2)
     about = found.provenance
     assert (about.model, about.weights) == ("CompressionLevelModel", digest(model))
@@ -98,7 +100,9 @@ def test_a_video_gets_the_bits_that_prediction_gives_it(clip: Path, scorer: Scor
 
 def test_the_command_says_the_same(clip: Path, scorer: Scorer, capsys: pytest.CaptureFixture[str]) -> None:
     score([clip])
-    assert capsys.readouterr().out.splitlines()[1] == f"{clip},{scorer(clip).value},"
+    found = scorer(clip)
+    low, high = found.interval
+    assert capsys.readouterr().out.splitlines()[1] == f"{clip},{found.value},{low},{high},"
 
 
 def test_whatever_a_video_comes_as_it_gets_one_score(clip: Path, scorer: Scorer, site: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,12 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from cvqa_models.branches.compression_damage import CompressionDamage
 from cvqa_models.branches.compression_level import CompressionLevel
 from cvqa_models.files import sha256
+from cvqa_models.inference.bulk import made_by
+from cvqa_models.inference.load import load
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.compression_level import CompressionLevelModel, shipped_model
-from cvqa_models.models.shipped_level import SHIPPED, shipped_level
+from cvqa_models.models.shipped_level import WEIGHTS, shipped_level
+from cvqa_models.training.calibration import Calibration
 from cvqa_models.video.frame_rules import UniformClips
 from cvqa_models.video.patches import NativePatches
 from cvqa_models.video.view import View
@@ -49,17 +55,17 @@ def test_standardised_levels_start_at_the_mean_label_of_the_videos_that_train() 
 
 def test_a_head_from_a_file_keeps_its_statistics() -> None:
     model, batch = shipped_model(), make_batch(6)
-    model.fit_inputs([replace(batch, features={"level": torch.randn(6, 5, 192)})])
+    model.fit_inputs([replace(batch, features={"level": torch.randn(6, 5, model.branches["level"].dim)})])
     for key, tensor in shipped_model().head.state_dict().items():
         assert torch.equal(model.head.state_dict()[key], tensor)
 
 
 def test_the_shipped_file_is_small_and_its_card_states_its_digest_and_its_study_the_recipe() -> None:
-    file = files.resolve(SHIPPED)
+    file = files.resolve(WEIGHTS)
     assert file.parent == CHECKPOINTS
     assert file.stat().st_size <= 8 * 2**20
     assert sum(parameter.numel() for parameter in shipped_model().parameters()) <= 2_000_000
-    card = (CHECKPOINTS / "compression_level.md").read_text()
+    card = (CHECKPOINTS / "compression_damage.md").read_text()
     assert sha256(file) in card
     for word in ("cvqa build levels", "not human opinion", "docs/studies/compression-level.md"):
         assert word in card
@@ -76,9 +82,8 @@ def test_the_shipped_model_is_frozen_and_draws_nothing() -> None:
 
 def test_a_trained_branch_starts_from_the_shipped_weights() -> None:
     torch.manual_seed(0)
-    branch = CompressionLevel(
-        SHIPPED, view=View(UniformClips(2, 2, random=True), NativePatches((1, 2), 112, random=True))
-    )
+    view = View(UniformClips(2, 2, random=True), NativePatches((1, 2), 112, random=True))
+    branch = CompressionDamage(WEIGHTS, view=view)
     for name, parameter in branch.net.named_parameters():
         assert torch.equal(parameter, shipped_model().state_dict()[f"branches.level.net.{name}"])
         assert parameter.requires_grad
@@ -99,8 +104,29 @@ def test_the_shipped_model_is_the_one_that_learnt() -> None:
     assert list(shipped.state_dict()) == list(learnt.state_dict())
     assert digest(shipped) == digest(learnt)
     assert {"head": learnt.sources["head"]} == dict(shipped.sources)
-    tokens = {"level": 3 * torch.rand(2, 8, 192)}
+    tokens = {"level": 3 * torch.rand(2, 8, shipped.branches["level"].dim)}
     assert torch.equal(shipped.score(tokens), learnt.score(tokens))
+
+
+def test_levels_follow_the_curve_of_their_file(tmp_path: Path) -> None:
+    curve = Calibration((0.0, 100.0), (10.0, 60.0), 7.0, 0.9, 12, (0.0, 100.0))
+    state, video = shipped_level().state_dict(), torch.randint(0, 256, (3, 160, 240, 3), dtype=torch.uint8)
+    save_file(state, tmp_path / "plain.safetensors")
+    save_file(state, tmp_path / "curved.safetensors", {"calibration": json.dumps(curve.plain())})
+    plain, curved = (load(weights=tmp_path / f"{name}.safetensors", device="cpu") for name in ("plain", "curved"))
+    raw, level = plain(video, fps=25.0), curved(video, fps=25.0)
+    assert (level.value, *level.interval) == curve(raw.value)
+    assert dict(raw.details) == {}
+    assert plain.name == curved.name == "compression_level"
+    assert made_by(plain, "cpu") != made_by(curved, "cpu")
+
+
+def test_a_video_unlike_those_of_training_has_a_note() -> None:
+    model = shipped_level()
+    usual = model.head.norms[0].mean.expand(1, 8, -1)
+    assert model.notes({"level": usual}) == ()
+    (note,) = model.notes({"level": usual + 4 * model.head.norms[0].deviation})
+    assert note.startswith("unlike the level's training videos")
 
 
 def test_the_shipped_model_needs_nothing_of_training() -> None:

@@ -101,7 +101,7 @@ def test_results_are_there_after_a_reload_and_fit_a_phone(server: Server, browse
 @browsing
 def test_results_are_taken_away_as_files(server: Server, browser: Browser, folder: Path, tmp_path: Path) -> None:
     table = server.client.get(browser.run("at('csv').getAttribute('href')")).text
-    assert table.splitlines()[0] == "video,compression_level,notes"
+    assert table.splitlines()[0] == "video,compression_level,low,high,notes"
     assert [row.split(",")[0] for row in table.splitlines()[1:]] == ["two.mp4", "three.mp4"]
     seconds = server.client.get(browser.run("at('seconds').getAttribute('href')")).text
     assert [row.split(",")[0] for row in seconds.splitlines()] == ["video", *2 * ["two.mp4"], *3 * ["three.mp4"]]

@@ -14,9 +14,9 @@ from cvqa_models.models.compression_level import shipped_model
 from cvqa_models.training.average import average
 from cvqa_models.training.checkpoint import load_model, read_checkpoint, to_bytes
 
-LEVEL = {"class_path": "cvqa_models.branches.compression_level.CompressionLevel"}
+LEVEL = {"class_path": "cvqa_models.branches.compression_damage.CompressionDamage"}
 ARGUMENTS: dict[str, Any] = {
-    "level": {**LEVEL, "init_args": {"weights": "compression_level", "frozen": True}},
+    "level": {**LEVEL, "init_args": {"weights": "compression_damage", "frozen": True}},
     "hidden": None,
     "norm": "standard",
 }

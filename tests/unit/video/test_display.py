@@ -81,8 +81,8 @@ def test_a_small_encode_loses_on_the_screen_of_its_source(
 ) -> None:
     score([ladder[360], ladder[90]], display=360)
     rows = [line.split(",") for line in capsys.readouterr().out.splitlines()]
-    assert rows[0] == ["video", "compression_level", "display", "notes"]
-    assert [row[2] for row in rows[1:]] == ["360", "360"]
+    assert rows[0] == ["video", "compression_level", "low", "high", "display", "notes"]
+    assert [row[4] for row in rows[1:]] == ["360", "360"]
     large, small = (float(row[1]) for row in rows[1:])
     assert large > small + 10
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cvqa_models.branches.compression_damage import CompressionDamage
 from cvqa_models.nn.heads import FcHead
-from cvqa_models.training.calibration import from_plain
+from cvqa_models.training.calibration import Calibration, from_plain
 from cvqa_models.training.scoring_model import ScoringModel
 from cvqa_models.weights.exact import load_exact
 from cvqa_models.weights.files import resolve
@@ -52,8 +52,7 @@ class ShippedLevel(LevelScores):
         self.head = FcHead([level.dim], None, dropout=0.0, norm="standard")
         self.sources.take("head", weights, trained=True)
         load_exact(self.head, weights, prefix="head.")
-        curve = metadata(resolve(weights)).get("calibration")
-        self.calibration = None if curve is None else from_plain(json.loads(curve))
+        self.calibration = _curve(weights)
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
@@ -75,6 +74,16 @@ class ShippedLevel(LevelScores):
         """Return the level and its interval; what the network says before the curve has no meaning for anybody."""
         level, beside = super().calibrated(raw)
         return level, {name: beside[name] for name in ("low", "high") if name in beside}
+
+
+def _curve(weights: str) -> Calibration | None:
+    told = metadata(resolve(weights)).get("calibration")
+    if told is None:
+        return None
+    try:
+        return from_plain(json.loads(told))
+    except ValueError as error:
+        raise ValueError(f"the curve in weights '{weights}' cannot be read ({error}); export them again") from error
 
 
 def shipped_level(weights: str = WEIGHTS) -> ShippedLevel:

@@ -121,6 +121,16 @@ def test_levels_follow_the_curve_of_their_file(tmp_path: Path) -> None:
     assert made_by(plain, "cpu") != made_by(curved, "cpu")
 
 
+@pytest.mark.parametrize("curve", ["{", "[]", '{"raw": [0, 1]}'])
+def test_a_curve_that_is_none_is_refused_by_name(tmp_path: Path, curve: str) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_file(shipped_level().state_dict(), path, {"calibration": curve})
+    with pytest.raises(
+        ValueError, match=r"the curve in weights '.*mine.safetensors' cannot be read"
+    ):
+        shipped_level(str(path))
+
+
 def test_a_video_unlike_those_of_training_has_a_note() -> None:
     model = shipped_level()
     usual = model.head.norms[0].mean.expand(1, 8, -1)

@@ -68,5 +68,5 @@ def _levels(records: Sequence[VideoRecord], store: FeatureStore | None, options:
     with torch.inference_mode():
         for record in follow(videos, "compression level"):
             batch = load_batch([record], model.demands, store, options)
-            levels[record.video_id] = model(batch).item()
+            levels[record.video_id] = model.predict_step(batch, 0)[0].score
     return np.array([levels[record.video_id] for record in records])

@@ -125,9 +125,7 @@ def test_levels_follow_the_curve_of_their_file(tmp_path: Path) -> None:
 def test_a_curve_that_is_none_is_refused_by_name(tmp_path: Path, curve: str) -> None:
     path = tmp_path / "mine.safetensors"
     save_file(shipped_level().state_dict(), path, {"calibration": curve})
-    with pytest.raises(
-        ValueError, match=r"the curve in weights '.*mine.safetensors' cannot be read"
-    ):
+    with pytest.raises(ValueError, match=r"the curve in weights '.*mine.safetensors' cannot be read"):
         shipped_level(str(path))
 
 

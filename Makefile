@@ -20,7 +20,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@build=$(TORCH); \
-	if [ $$build != cuda ] && ! UV_HTTP_RETRIES=0 $(INSTALL) --quiet --dry-run --no-deps --torch-backend $$build torch 2>/dev/null; then \
+	if [ $$build != cuda ] && ! UV_HTTP_RETRIES=0 $(INSTALL) --quiet --dry-run --no-deps --reinstall-package torch --torch-backend $$build torch 2>/dev/null; then \
 		echo "PyTorch: no $$build build can be reached"; build=cuda; \
 	fi; \
 	echo "PyTorch: the $$build build (TORCH=cpu, TORCH=cuda and others choose)"; \
@@ -42,10 +42,10 @@ lint: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# Lint, types and the tests that neither encode, nor build whole systems: under two minutes on two cores.
+# Lint, types and the fast tests, those that neither decode, nor build whole systems: under two minutes on two cores.
+FAST := $(addprefix tests/unit/,data evaluation losses metrics nn submission test_*.py)
 check: lint
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/unit --ignore tests/unit/corpus --ignore tests/unit/commands \
-		--ignore tests/unit/branches --ignore tests/unit/serve --ignore tests/unit/models --ignore tests/unit/video --ignore tests/unit/training
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(FAST) --ignore tests/unit/data/test_workers.py
 
 test: lint
 	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder

@@ -28,7 +28,7 @@ def _object(row: Row) -> dict[str, Any]:
         "turned": row.turned,
         "ci": {metric: list(ends) for metric, ends in row.ci.items()},
         "videos": row.score.videos,
-        "groups": [dict(vars(group)) for group in row.score.groups],
+        "groups": list(map(vars, row.score.groups)),  # `without_nan` copies
         "unscored": row.score.unscored,
         **row.extra,
     }

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count, repeat
 from pathlib import Path
 
 import numpy as np
@@ -189,8 +190,8 @@ def _places(labels: LabelTable, origin: str, scores: Mapping[str, float]) -> NDA
     Raises:
         ValueError: If a score belongs to no label.
     """
-    place = {name: number for number, name in enumerate(scores)}
-    found = np.fromiter((place.get(name, -1) for name in labels.video_id), np.int64, len(labels))
+    place = dict(zip(scores, range(len(scores)), strict=True))
+    found = np.fromiter(map(place.get, labels.video_id, repeat(-1)), np.int64, len(labels))
     used = np.zeros(len(scores), dtype=np.bool_)
     used[found[found >= 0]] = True
     if not used.all():
@@ -204,7 +205,7 @@ def _places(labels: LabelTable, origin: str, scores: Mapping[str, float]) -> NDA
 
 def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
     """Return a number for each name, from 0, equal ones for equal names."""
-    place = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    place = dict(zip(dict.fromkeys(names), count(), strict=False))
     return np.fromiter(map(place.__getitem__, names), np.int64, len(names))
 
 

@@ -250,8 +250,8 @@ def group_scores(table: GroupTable, values: Floats, weight: Floats) -> list[Grou
     for column in range(values.shape[-1]):
         own = table.values[..., column]
         rows = [
-            GroupRow(name, int(size), *(float(value) for value in own[:, index]))
-            for index, (name, size) in enumerate(zip(table.names, table.sizes, strict=True))
+            GroupRow(name, size, *values_of_group)
+            for name, size, values_of_group in zip(table.names, table.sizes.tolist(), own.T.tolist(), strict=True)
         ]
         constant = table.rankable & np.isnan(own).all(0)
         named = (

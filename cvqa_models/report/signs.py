@@ -5,10 +5,13 @@ from __future__ import annotations
 from cvqa_models.metrics.group_score import METRICS, GroupScore
 
 REVERSED = "REVERSED"
+MOST = 40  # groups that a sentence lists
 
 
 def sign_notes(name: str, score: GroupScore) -> list[str]:
-    """Return a sentence about pooled coefficients below 0, and one that lists each group with a coefficient below 0.
+    """Return a sentence about pooled coefficients below 0, and one that lists groups with a coefficient below 0.
+
+    Where more than 40 groups have one, those with the lowest are listed; a large table can have thousands.
 
     Args:
         name: Name of the scores, at the start of each sentence.
@@ -23,10 +26,13 @@ def sign_notes(name: str, score: GroupScore) -> list[str]:
             "absolute values do not show. Where lower is better, say so with `--lower-is-better`."
         )
     if score.against:
-        lowest = {row.group: min(row.srocc, row.plcc, row.krocc) for row in score.groups}
-        listed = ", ".join(f"{group} ({lowest[group]:+.2f})" for group in score.against)
+        against = set(score.against)
+        lowest = {row.group: min(row.srocc, row.plcc, row.krocc) for row in score.groups if row.group in against}
+        worst = score.against if len(against) <= MOST else sorted(score.against, key=lowest.__getitem__)[:MOST]
+        listed = ", ".join(f"{group} ({lowest[group]:+.2f})" for group in worst)
+        others = f" and {len(against) - MOST} others" if len(against) > MOST else ""
         sentences.append(
             f"{name}: against the subjective scores in {len(score.against)} of {len(score.counted)} groups (lowest "
-            f"coefficient): {listed}"
+            f"coefficient): {listed}{others}"
         )
     return sentences

@@ -240,7 +240,7 @@ def _make(take: Take, root: Path) -> list[dict[str, object]]:
         return kept
     reference = load(root / "references", name) or _film(take, root)
     source = {"codec": "", "preset": "", "path": reference.path}
-    videos = {f"{name}_source": source} | {f"{name}_{one.name}": _encoded(one, reference, root) for one in take.rungs}
+    videos = {f"{name}_source": source} | {f"{name}_{one.name}": encode_rung(one, reference, root) for one in take.rungs}
     rows: list[dict[str, object]] = []
     for video_id, facts in videos.items():
         path = Path(str(facts["path"]))
@@ -293,7 +293,7 @@ def _draw_picture(photograph: str, root: Path) -> None:
         keep(folder / path.name, path)
 
 
-def _encoded(rung: Rung, reference: Reference, root: Path) -> dict[str, object]:
+def encode_rung(rung: Rung, reference: Reference, root: Path) -> dict[str, object]:
     """Return the row of an encode. A smaller one is stored losslessly at the source's size, as a player shows it."""
     encoder = _with_depth(find_encoder(rung.encoder), rung.deep)
     assert encoder.crf

@@ -3,9 +3,9 @@
     python benchmarks/vmaf_teachers.py data/people/manifest.csv [--height 1080]
 
 The manifest is what `cvqa import avt ... --videos` writes. The sources are not at hand, so in each (test, source) the
-frame that people liked most, of those with the most lines, stands for its source, and is left out. All frames are shown at
-one height, as a player shows them. Printed: Spearman's and Pearson's correlation with people, the mean over groups of
-one source in one codec, for both, for their mean, and for the encoded height, on the same frames.
+frame that people liked most, of those with the most lines, stands for its source, and is left out. All frames are shown
+at one height, as a player shows them. Printed: Spearman's and Pearson's correlation with people, the mean over groups
+of one source in one codec, for both, for their mean, and for the encoded height, on the same frames.
 """
 
 from __future__ import annotations

@@ -51,6 +51,8 @@ def levels(
     *,
     photographs: Path | None = None,
     references: int = 300,
+    footage: Path | None = None,
+    windows: int = 3,
     seed: int = 0,
     workers: int | None = None,
     json: Path | None = None,
@@ -67,6 +69,8 @@ def levels(
         root: Folder of the data set; `manifest.csv` in it is what training reads.
         photographs: Folder of photographs; those of installed packages by default, which are also the demo's.
         references: Number of scenes; a later build with a larger number keeps the scenes that are there.
+        footage: Folder of your own clips, hardly compressed, of which windows become further scenes.
+        windows: Windows of each of these clips.
         seed: Seed of every draw.
         workers: Scenes at a time; one per processor by default.
         json: File for the result: manifest, failures.
@@ -74,9 +78,9 @@ def levels(
     Examples:
         cvqa build levels --root data/levels --references 50
     """
-    check_there("folder", photographs)
+    check_there("folder", photographs, footage)
     from cvqa_models.corpus.synthetic.levels import build_levels  # slow to import
 
-    manifest, failures = build_levels(root, photographs, references, seed, workers)
+    manifest, failures = build_levels(root, photographs, references, seed, workers, footage=footage, windows=windows)
     say(f"Training data: {manifest}")
     return finish(failures, {"manifest": str(manifest)}, json)

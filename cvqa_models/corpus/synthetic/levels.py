@@ -7,7 +7,7 @@ that learns from them never sees the source.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from cvqa_models.corpus.jobs import run_jobs
 from cvqa_models.corpus.labels import pseudo_labels
 from cvqa_models.corpus.references import BT709, LOSSLESS, Reference, load, write_reference
 from cvqa_models.corpus.synthetic.camera import Camera, random_camera
+from cvqa_models.corpus.synthetic.footage import Footage, Window, find_footage, random_window
 from cvqa_models.corpus.synthetic.overlays import captioned, drawing, sparkling
 from cvqa_models.corpus.synthetic.scenes import PHOTOGRAPHS, Box, Mover, Scene, render
 from cvqa_models.data.manifest import write_manifest
@@ -77,8 +78,9 @@ class Take:
     """All random choices for one reference and its encodes.
 
     Attributes:
-        scene: The scene that is shown.
-        reference: Name of the content, by which data is split: the photograph.
+        name: Name of the scene.
+        shown: What is shown: a made scene, or a window of real footage.
+        reference: Name of the content, by which data is split: the photograph, or the footage.
         size: Columns and rows.
         fps: Frames a second.
         overlay: `caption`, `sparks` or nothing.
@@ -87,10 +89,11 @@ class Take:
         seed: Seed of grain, shake and overlay.
     """
 
-    scene: Scene
+    name: str
+    shown: Scene | Window
     reference: str
     size: tuple[int, int]
-    fps: int
+    fps: int | Fraction
     overlay: str
     camera: Camera
     rungs: tuple[Rung, ...]
@@ -98,7 +101,14 @@ class Take:
 
 
 def build_levels(
-    root: Path, photographs: Path | None, references: int, seed: int = 0, workers: int | None = None
+    root: Path,
+    photographs: Path | None,
+    references: int,
+    seed: int = 0,
+    workers: int | None = None,
+    *,
+    footage: Path | None = None,
+    windows: int = 3,
 ) -> tuple[Path, dict[str, str]]:
     """Build the training data in `root`, or go on with it, and return its manifest and the failures by name.
 
@@ -108,15 +118,22 @@ def build_levels(
         references: Number of scenes; a later build with a larger number keeps the scenes that are there.
         seed: Seed of every draw.
         workers: Scenes at a time; None for one per processor.
+        footage: Folder of real footage, of which windows become further scenes.
+        windows: Windows of each piece of footage.
 
     Raises:
-        FileNotFoundError: If `photographs` does not exist.
-        ValueError: If it holds no picture, `root` was built with other settings, or nothing could be built.
+        FileNotFoundError: If `photographs` or `footage` does not exist.
+        ValueError: If one of them holds nothing that can be shown, `root` was built with other settings, or nothing
+            could be built.
     """
     pictures = _pictures(photographs)
+    pieces, faults = find_footage(footage, FRAMES) if footage is not None else ([], {})
     with building(root):
-        remember(root, {"photographs": sorted(pictures), "seed": seed})
-        takes = {one.scene.name: one for one in (plan(number, seed, pictures, root) for number in range(references))}
+        shown = {"footage": [one.path.name for one in pieces], "windows": windows} if pieces else {}
+        remember(root, {"photographs": sorted(pictures), "seed": seed, **shown})
+        planned = [plan(number, seed, pictures, root) for number in range(references)]
+        planned += [_plan_window(piece, number, seed) for piece in pieces for number in range(windows)]
+        takes = {one.name: one for one in planned}
         jobs = {name: partial(_make, one, root) for name, one in takes.items()}
         rows, failures = run_jobs(jobs, "Making scenes", workers)
         if not rows:
@@ -124,7 +141,7 @@ def build_levels(
         manifest = root / "manifest.csv"
         table = pd.DataFrame([row for one in rows.values() for row in one])
         write_manifest(manifest, table.assign(weight=balanced(table["codec"], table["mos"].to_numpy())))
-    return manifest, failures
+    return manifest, {**faults, **failures}
 
 
 def balanced(codec: pd.Series, vmaf: np.ndarray) -> np.ndarray:
@@ -182,7 +199,18 @@ def plan(number: int, seed: int, pictures: Mapping[str, str], root: Path) -> Tak
     camera = random_camera(rng, FRAMES)
     fps = int(rng.choice(RATES))
     rungs = _reduced(_rungs(rng), np.random.default_rng((seed, number, 1)))
-    return Take(scene, reference, size, fps, overlay, camera, rungs, int(rng.integers(1 << 30)))
+    return Take(scene.name, scene, reference, size, fps, overlay, camera, rungs, int(rng.integers(1 << 30)))
+
+
+def _plan_window(piece: Footage, number: int, seed: int) -> Take:
+    """Return the random choices for one window of a piece of footage; they depend only on its name, seed and number."""
+    rng = np.random.default_rng((seed, number, *piece.path.name.encode()))
+    size = SIZES[rng.integers(len(SIZES))]
+    window = random_window(piece, size, FRAMES, rng)
+    rungs = _reduced(_rungs(rng), rng)
+    camera = random_camera(rng, FRAMES)
+    name = f"footage-{piece.path.stem}-{number}"
+    return Take(name, window, piece.path.stem, size, piece.fps, "", camera, rungs, int(rng.integers(1 << 30)))
 
 
 def _scene(name: str, photograph: str, others: Sequence[str], rng: np.random.Generator) -> Scene:
@@ -234,13 +262,14 @@ def _reduced(rungs: Sequence[Rung], rng: np.random.Generator) -> tuple[Rung, ...
 
 def _make(take: Take, root: Path) -> list[dict[str, object]]:
     """Return the rows of a scene: its encodes and the source itself; files are made unless they exist."""
-    name, card = take.scene.name, root / "scenes" / f"{take.scene.name}.json"
+    name, card = take.name, root / "scenes" / f"{take.name}.json"
     kept: list[dict[str, object]] | None = read_card(card)
     if kept is not None:
         return kept
     reference = load(root / "references", name) or _film(take, root)
     source = {"codec": "", "preset": "", "path": reference.path}
-    videos = {f"{name}_source": source} | {f"{name}_{one.name}": encode_rung(one, reference, root) for one in take.rungs}
+    encodes = {f"{name}_{one.name}": encode_rung(one, reference, root) for one in take.rungs}
+    videos = {f"{name}_source": source, **encodes}
     rows: list[dict[str, object]] = []
     for video_id, facts in videos.items():
         path = Path(str(facts["path"]))
@@ -252,23 +281,18 @@ def _make(take: Take, root: Path) -> list[dict[str, object]]:
 
 
 def _film(take: Take, root: Path) -> Reference:
-    """Return the source of a take: rendered, with its overlay, and processed by its camera."""
-    _draw_picture(take.scene.photograph, root)
-    rng = np.random.default_rng(take.seed)
+    """Return the source of a take: rendered or cut out, with its overlay, and processed by its camera."""
     width, height = take.size
-    frames = render(take.scene, height, width, FRAMES, take.seed)
-    if take.overlay:
-        frames = (captioned if take.overlay == "caption" else sparkling)(frames, rng)
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(take.fps), "-i", "pipe:0"]
-    camera, pictures = take.camera, (one.tobytes() for one in frames)
-    developed = ",".join([BT709, *camera.before])
+    raw, cut, pictures = _pictures_of(take, root)
+    camera = take.camera
+    developed = ",".join([*cut, BT709, *camera.before])
     back = f"scale={width}:{height}:flags=bicubic"
     if camera.scale != 1:
         even = [max(2 * round(side * camera.scale / 2), 64) for side in take.size]
         developed += f",scale={even[0]}:{even[1]}:flags=bicubic"
     if not camera.encoder:
         arguments = [*raw, "-vf", developed if camera.scale == 1 else f"{developed},{back}"]
-        return write_reference(take.scene.name, root / "references", Fraction(take.fps), arguments, pictures)
+        return write_reference(take.name, root / "references", Fraction(take.fps), arguments, pictures)
     encoder = find_encoder(camera.encoder)
     assert encoder.crf
     with scratch(root / "videos") as folder:
@@ -277,7 +301,21 @@ def _film(take: Take, root: Path) -> Reference:
         ffmpeg.write([*raw, "-vf", developed, *options], path, pictures)
         after = ",".join([back, *camera.after])
         sent: list[str | Path] = ["-r", str(take.fps), "-i", path, "-vf", after]
-        return write_reference(take.scene.name, root / "references", Fraction(take.fps), sent)
+        return write_reference(take.name, root / "references", Fraction(take.fps), sent)
+
+
+def _pictures_of(take: Take, root: Path) -> tuple[list[str | Path], list[str], Iterator[bytes]]:
+    """Return FFmpeg's input options of what a take shows, the filters that cut it out, and the frames for its pipe."""
+    width, height = take.size
+    if isinstance(take.shown, Window):
+        found: list[str | Path] = ["-i", take.shown.footage.path, *ffmpeg.LARGEST_VIDEO]
+        return found, [take.shown.filters(width, height, FRAMES)], iter(())
+    _draw_picture(take.shown.photograph, root)
+    frames = render(take.shown, height, width, FRAMES, take.seed)
+    if take.overlay:
+        frames = (captioned if take.overlay == "caption" else sparkling)(frames, np.random.default_rng(take.seed))
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(take.fps), "-i", "pipe:0"]
+    return [*raw], [], (one.tobytes() for one in frames)
 
 
 def _draw_picture(photograph: str, root: Path) -> None:

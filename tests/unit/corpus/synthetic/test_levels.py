@@ -16,6 +16,7 @@ from cvqa_models.corpus.encoding.encoders import ENCODERS
 from cvqa_models.corpus.labels import pseudo_labels
 from cvqa_models.corpus.synthetic import levels
 from cvqa_models.corpus.synthetic.camera import Camera, random_camera
+from cvqa_models.corpus.synthetic.footage import Window, find_footage, random_window
 from cvqa_models.corpus.synthetic.levels import HEAVIEST, SHARES, VMAF_BINS, balanced, build_levels, plan
 from cvqa_models.corpus.synthetic.scenes import PHOTOGRAPHS
 from cvqa_models.data.manifest import read_manifest
@@ -85,7 +86,7 @@ def test_a_source_that_was_compressed_before_is_measured_against_itself(small: N
     scene = levels._scene("worn", "coffee", ["cat"], rng)
     camera = Camera(("gblur=sigma=0.5",), "x264", "veryfast", 40.0, 0.5, ("unsharp=5:5:0.5",))
     rungs = (levels.Rung("x265", "superfast", 20, True), levels.Rung("x264", "ultrafast", 48, False))
-    take = levels.Take(scene, "coffee", (192, 176), 25, "caption", camera, rungs, 1)
+    take = levels.Take(scene.name, scene, "coffee", (192, 176), 25, "caption", camera, rungs, 1)
     rows = {str(row["codec"]): row for row in levels._make(take, tmp_path)}
     assert rows[""]["mos"] > 90
     assert rows["x265"]["mos"] > rows["x264"]["mos"] + 15
@@ -95,9 +96,9 @@ def test_a_source_that_was_compressed_before_is_measured_against_itself(small: N
 
 def test_a_source_may_be_an_enlargement_that_nobody_compressed(small: None, tmp_path: Path) -> None:
     scene = levels._scene("soft", "coffee", ["cat"], np.random.default_rng(0))
-    take = levels.Take(scene, "coffee", (192, 176), 25, "", Camera(scale=0.4), (), 1)
+    take = levels.Take(scene.name, scene, "coffee", (192, 176), 25, "", Camera(scale=0.4), (), 1)
     soft = levels._film(take, tmp_path)
-    sharp = levels._film(replace(take, scene=replace(scene, name="sharp"), camera=Camera()), tmp_path)
+    sharp = levels._film(replace(take, name="sharp", camera=Camera()), tmp_path)
     assert (soft.width, soft.height, soft.frames) == (sharp.width, sharp.height, sharp.frames) == (192, 176, 10)
     assert pseudo_labels.measure(soft.path, sharp.path, tmp_path / "card.json", ())["vmaf"] < 90
 
@@ -105,7 +106,7 @@ def test_a_source_may_be_an_enlargement_that_nobody_compressed(small: None, tmp_
 def test_an_encode_below_its_size_is_kept_as_a_player_shows_it(small: None, tmp_path: Path) -> None:
     scene = levels._scene("sharp", "coffee", ["cat"], np.random.default_rng(0))
     rungs = tuple(levels.Rung("x264", "ultrafast", 20, False, scale) for scale in (1.0, 0.5))
-    take = levels.Take(scene, "coffee", (192, 176), 25, "", Camera(), rungs, 1)
+    take = levels.Take(scene.name, scene, "coffee", (192, 176), 25, "", Camera(), rungs, 1)
     rows = {str(row["video_id"]): row for row in levels._make(take, tmp_path)}
     whole, half = rows["sharp_x264_ultrafast_20"], rows["sharp_x264_ultrafast_20_s0.5"]
     facts = ffmpeg.inspect(tmp_path / str(half["path"]))
@@ -155,7 +156,7 @@ def test_plans_vary_and_leave_the_test_encoder_out(tmp_path: Path) -> None:
     assert 0.3 < np.mean([bool(take.camera.encoder) for take in takes]) < 0.55
     assert 0.15 < np.mean([take.camera.scale < 1 for take in takes]) < 0.3
     assert any(take.camera.scale < 1 and not take.camera.encoder for take in takes)
-    assert any(take.scene.start == take.scene.end for take in takes)
+    assert any(take.shown.start == take.shown.end for take in takes)
     assert any(rung.deep for take in takes for rung in take.rungs)
     for take in takes:
         for rung in take.rungs:
@@ -194,3 +195,43 @@ def test_when_nothing_can_be_made_the_reason_is_said(
     monkeypatch.setattr(levels, "_film", broken)
     with pytest.raises(ValueError, match="No scene could be made: the disk is full"):
         build_levels(tmp_path, None, 1)
+
+
+def test_windows_of_footage_are_scenes_that_show_its_own_pixels(small: None, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    film = ["-f", "lavfi", "-i", "testsrc2=size=512x384:rate=24", "-pix_fmt", "yuv420p"]
+    ffmpeg.write([*film, "-frames:v", "40", "-c:v", "ffv1"], clips / "film.mkv")
+    ffmpeg.write([*film, "-frames:v", "4", "-c:v", "ffv1"], clips / "short.mkv")
+    (clips / "broken.mp4").write_bytes(b"no video")
+    ffmpeg.write([*film, "-vf", "setparams=color_trc=smpte2084", "-frames:v", "40", "-c:v", "ffv1"], clips / "hdr.mkv")
+    result = tmp_path / "result.json"
+    found = build_synthetic.levels(tmp_path / "root", references=1, footage=clips, windows=2, workers=2, json=result)
+    assert found == 2
+    failures = json.loads(result.read_text())["failures"]
+    assert sorted(failures) == ["broken", "hdr", "short"]
+    assert failures["hdr"].endswith("is HDR (smpte2084); convert it to SDR first.")
+    assert failures["short"].endswith("has 4 frames; a scene needs 10.")
+    table = pd.read_csv(tmp_path / "root" / "manifest.csv", keep_default_na=False)
+    assert set(table["reference"]) > {"film"}
+    assert table[table["reference"] == "film"].groupby("group").size().tolist() == [5, 5]
+
+
+def test_a_window_is_the_cut_that_it_says(tmp_path: Path) -> None:
+    film = ["-f", "lavfi", "-i", "testsrc2=size=512x384:rate=24", "-pix_fmt", "yuv420p"]
+    ffmpeg.write([*film, "-frames:v", "40", "-c:v", "ffv1"], tmp_path / "film.mkv")
+    (piece,), _ = find_footage(tmp_path, 10)
+    assert (piece.width, piece.height, piece.fps, piece.frames) == (512, 384, 24, 40)
+    cut = Window(piece, 7, 1.0, 0.5, 0.25).filters(192, 176, 10)
+    ours = ffmpeg.run(["-i", piece.path, "-vf", cut, "-f", "rawvideo", "-f", "md5", "-"])
+    theirs = "select='between(n,7,16)',crop=192:176:160:52"
+    options = ["-vf", theirs, "-fps_mode", "passthrough", "-f", "rawvideo", "-f", "md5", "-"]
+    assert ours == ffmpeg.run(["-i", piece.path, *options])
+    scales = [random_window(piece, (192, 176), 10, np.random.default_rng(seed)) for seed in range(50)]
+    assert all(0.458 <= one.scale <= 1 and 0 <= one.first <= 30 for one in scales)
+
+
+def test_a_folder_without_footage_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(ValueError, match=r"holds no footage that can be used: '.*broken.mp4' cannot be read as video"):
+        build_levels(tmp_path / "root", None, 1, footage=tmp_path)

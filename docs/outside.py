@@ -18,8 +18,7 @@ OUTSIDE = (
     "CHANGELOG.md",
     "SECURITY.md",
     "CONTRIBUTING.md",
-    "checkpoints/README.md",
-    "checkpoints/compression_level.md",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "checkpoints").glob("*.md"))),
 )
 LINK = re.compile(r"\[(?P<text>[^\]\n]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)]*)?\)")
 

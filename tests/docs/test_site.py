@@ -63,6 +63,8 @@ def test_every_page_is_in_the_navigation_and_every_entry_is_a_page() -> None:
     outside = {entry for entry in listed if not (DOCS / entry).exists()}
     assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} == set(listed) - outside
     assert all((ROOT / entry).is_file() for entry in outside)
+    # A link to a card that the site lacks would be shown as plain words.
+    assert {f"checkpoints/{card.name}" for card in (ROOT / "checkpoints").glob("*.md")} <= outside
     assert len(listed) == len(set(listed))
 
 

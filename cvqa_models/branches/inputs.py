@@ -45,5 +45,15 @@ def in_turns(net: Callable[[Tensor], Tensor], x: Tensor, size: int | None) -> Te
     clips = x.flatten(0, 1)
     if torch.compiler.is_exporting():  # an exported file takes any number of clips; the export checks its scores
         size = None
-    tokens = net(clips) if size is None else torch.cat([net(chunk) for chunk in clips.split(size)])
+    tokens = net(clips) if size is None else torch.cat(_in_turns(net, clips.split(size)))
     return tokens.view(*x.shape[:2], -1)
+
+
+def _in_turns(net: Callable[[Tensor], Tensor], chunks: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tokens of each chunk. One that equals the chunk before it, as in a still, is not computed again."""
+    found: list[Tensor] = []
+    for before, chunk in zip((None, *chunks), chunks, strict=False):
+        # On a GPU the comparison would wait for all work before it.
+        known = before is not None and chunk.device.type == "cpu" and torch.equal(before, chunk)
+        found.append(found[-1] if known else net(chunk))
+    return found

@@ -67,7 +67,7 @@ def _conv(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, act: bool = True
 ) -> nn.Module:
     both = _ConvNorm(inputs, outputs, kernel, stride, groups)
-    return nn.Sequential(both, nn.ReLU6()) if act else both
+    return nn.Sequential(both, nn.ReLU6(inplace=True)) if act else both
 
 
 class _Block(nn.Module):

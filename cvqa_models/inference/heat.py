@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,18 +13,19 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cvqa_models.branches.resnet50_stats import ResNet50Stats
 from cvqa_models.inference.load import load
 from cvqa_models.inference.scorer import Score, Scorer
 from cvqa_models.inference.timeline import Timeline
 from cvqa_models.messages import OF_A_FILE
 from cvqa_models.models.shipped_level import LevelScores
-from cvqa_models.models.vsfa import Vsfa
 from cvqa_models.video.looking import TheseFrames, seen_small
 from cvqa_models.video.patches import Fragments
 from cvqa_models.video.pixel_rules import Frame
 from cvqa_models.video.reader import ReadOptions, iter_clips, probe, stacked
 from cvqa_models.video.view import View
+
+if TYPE_CHECKING:
+    from cvqa_models.models.vsfa import Vsfa
 
 Maps = Mapping[str, NDArray[np.float32]]
 
@@ -54,6 +56,10 @@ def heat_maps(scorer: Scorer, path: str | Path, score: Score, frames: Sequence[i
         clips = iter_clips(path, [view], scorer.reading)
         maps = {index: _level_of_patches(scorer.model, view, clip) for _, index, clip in clips}
         return {score.timeline.name: np.stack([maps[index] for index in sorted(maps)])}
+    # They bring Lightning and timm, which scoring by the level does without.
+    from cvqa_models.branches.resnet50_stats import ResNet50Stats
+    from cvqa_models.models.vsfa import Vsfa
+
     if isinstance(scorer.model, Vsfa) and isinstance(scorer.model.branches["content"], ResNet50Stats):
         return _pulls(scorer, scorer.model, path, score.timeline.seen["quality"], frames)
     found = {}

@@ -58,6 +58,22 @@ def test_a_better_encode_gets_a_higher_level(
     assert all("not human opinion" in row["measures"] for row in json.loads((tmp_path / "levels.json").read_text()))
 
 
+def test_scoring_by_the_level_imports_nothing_of_training(encodes: list[Path], tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from cvqa_models.commands.score import score
+score(sys.argv[1:3])
+score(sys.argv[1:3], out=Path(sys.argv[3]), workers=1)
+heavy = ("pytorch_lightning", "lightning_fabric", "torchmetrics", "torchvision", "transformers", "sympy", "timm",
+         "matplotlib", "scipy.stats")
+print([name for name in heavy if name in sys.modules], file=sys.stderr)
+"""
+    words = [sys.executable, "-c", code, *map(str, encodes[:2]), str(tmp_path / "rows.jsonl")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=240)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_two_processes_write_the_same_bytes(encodes: list[Path], tmp_path: Path) -> None:
     outs = []
     for threads in ("1", "2"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from cvqa_models.evaluation.evaluate import ALL, BASELINE, Evaluation, Row
@@ -38,10 +37,15 @@ def _object(row: Row) -> dict[str, Any]:
 
 def without_nan(value: Any) -> Any:
     """Return `value` with null instead of every number that is not defined."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else value
     if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
+        # There are a million values in a large table, so only what holds others is looked into by a further call.
+        return {
+            key: without_nan(item) if isinstance(item, dict | list) else _or_null(item) for key, item in value.items()
+        }
     if isinstance(value, list):
         return [without_nan(item) for item in value]
-    return value
+    return _or_null(value)
+
+
+def _or_null(value: Any) -> Any:
+    return None if value != value else value  # only NaN differs from itself

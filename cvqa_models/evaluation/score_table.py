@@ -109,7 +109,8 @@ def from_predictions(labels: LabelTable, files: Sequence[Path]) -> ScoreRows:
     columns = {}
     for path, name in zip(files, _column_names(files), strict=True):
         scores = read_predictions(path)
-        if len(scores) > 1 and len(set(scores.values())) == 1:
+        first = next(iter(scores.values()), None)
+        if len(scores) > 1 and all(value == first for value in scores.values()):
             raise ValueError(
                 f"'{path}': all {len(scores)} scores are {next(iter(scores.values()))}; a constant ranks nothing: "
                 "check the model."

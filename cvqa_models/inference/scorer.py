@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,15 +214,24 @@ class Scorer:
 
     def _predicted(self, file: Opened, views: Mapping[str, Tensor]) -> Prediction:
         batch = _alone(file.name, views)
-        with self._turn, torch.inference_mode(), self._autocast():
+        with self._turn, torch.inference_mode(), self._arithmetic():
             return self.model.predict_step(batch.to(self.device), 0)[0]
 
     def _timeline(self, file: Opened, per: Per) -> tuple[Prediction, Timeline]:
         with self._turn:
-            return read_timeline(self.model, file, per, self.name, _alone, self._autocast)
+            return read_timeline(self.model, file, per, self.name, _alone, self._arithmetic)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        """Set the precision, and one thread for the level: it is so small that more would mostly wait, by spinning."""
+        threads = torch.get_num_threads()
+        if isinstance(self.model, LevelScores):
+            torch.set_num_threads(1)
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+                yield
+        finally:
+            torch.set_num_threads(threads)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_turn"}

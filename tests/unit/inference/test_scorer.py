@@ -143,6 +143,21 @@ def test_threads_share_a_scorer(clip: Path, scorer: Scorer) -> None:
         assert list(pool.map(scorer, [clip] * 8)) == [expected] * 8
 
 
+def test_the_level_runs_on_one_thread_and_leaves_the_number_as_it_was(clip: Path, scorer: Scorer) -> None:
+    before, seen = torch.get_num_threads(), []
+    hook = scorer.model.branches["level"].net.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    expected = scorer(clip).value
+    try:
+        torch.set_num_threads(2)
+        assert scorer(clip).value == expected
+        assert scorer(clip, seconds=True).value == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+        hook.remove()
+    assert set(seen) == {1}
+
+
 @pytest.mark.parametrize(
     ("make", "fps", "message"),
     [

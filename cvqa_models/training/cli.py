@@ -27,6 +27,7 @@ from cvqa_models.plain_yaml import refuse_repeats
 from cvqa_models.shipped import with_configs
 from cvqa_models.training.callbacks.checkpoints import LAST, WholeFiles, checkpoints
 from cvqa_models.training.callbacks.monitored import CheckMonitors
+from cvqa_models.training.callbacks.one_thread import OneThread
 from cvqa_models.training.callbacks.prediction_writer import PredictionWriter
 from cvqa_models.training.callbacks.progress_lines import ProgressLines
 from cvqa_models.training.callbacks.seeding import SeedSteps
@@ -176,7 +177,7 @@ class TrainCli(LightningCLI):
 
     def _callbacks(self, chosen: list[pl.Callback]) -> list[pl.Callback]:
         run, seed = Path(self.asked.run), self.asked.seed_everything
-        callbacks: list[pl.Callback] = [CheckMonitors()]
+        callbacks: list[pl.Callback] = [CheckMonitors(), OneThread()]
         if self.asked.trainer.enable_checkpointing is not False:
             callbacks += [*checkpoints(run), StopAfterBatch()]
         bar = self.asked.trainer.enable_progress_bar is not False

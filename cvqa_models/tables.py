@@ -20,7 +20,7 @@ from cvqa_models.csv_dialect import DELIMITERS, FOUND_OUT, NUMBER, Dialect, Read
 _FORMULA = r"(?:^|(?<=[;,|\t\r\n]))%s(?='*(?: *[=+\-@＝＋－＠]|[\t\r]))"  # noqa: RUF001
 _UNMARKED, _MARKED = re.compile(_FORMULA % ""), re.compile(_FORMULA % "'")
 _NEIGHBOURS = 100
-_SIGNS = frozenset("0123456789.+-eE")
+_SIGNS = re.compile(r"[0-9.+\-eE]*")
 
 
 def read_csv(
@@ -142,7 +142,7 @@ def _plain_numbers(cells: Sequence[str], blank: float | None) -> list[float] | N
     if blank is not None and not any(cells):
         return [blank] * len(cells)
     # For text of only these characters, Python and `NUMBER` agree on what a number is.
-    if not _SIGNS.issuperset("".join(cells)):
+    if not _SIGNS.fullmatch("".join(cells)):
         return None
     try:
         values = [*map(float, cells)] if blank is None else [float(cell) if cell else blank for cell in cells]

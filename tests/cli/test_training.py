@@ -20,11 +20,13 @@ from pytorch_lightning.plugins.io import AsyncCheckpointIO
 
 from cvqa_models.data.predictions import read_predictions
 from cvqa_models.data.rows import read_rows
+from cvqa_models.models.multibranch import MultiBranch
 from cvqa_models.training import cli
 from cvqa_models.training.callbacks.checkpoints import WholeFiles
 from cvqa_models.training.callbacks.prediction_writer import PredictionWriter
 from cvqa_models.training.callbacks.progress_lines import ProgressLines
 from cvqa_models.training.run_folder import find_checkpoint, owned
+from cvqa_models.types import Batch
 from tests.cli.table_run import fit_words, write_inputs
 
 Fit = Callable[..., cli.TrainCli]
@@ -124,6 +126,25 @@ def test_a_users_own_way_of_writing_keeps_whole_files(tmp_path: Path) -> None:
     asynchronous.save_checkpoint({"epoch": 3}, tmp_path / "a.ckpt")
     asynchronous.teardown()
     assert content(tmp_path / "a.ckpt") == {"epoch": 3}
+
+
+def test_a_small_head_on_cached_features_is_trained_on_one_thread(
+    configs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen, step = torch.get_num_threads(), [], MultiBranch.training_step
+
+    def watched(self: MultiBranch, batch: Batch, index: int) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return step(self, batch, index)
+
+    monkeypatch.setattr(MultiBranch, "training_step", watched)
+    try:
+        torch.set_num_threads(2)
+        cli.run_cli(fit_words(configs, tmp_path / "run", "--trainer.max_epochs=1"))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
 
 
 def test_a_checkpoint_says_nothing_of_the_folder_that_it_was_made_in(trained: Path) -> None:

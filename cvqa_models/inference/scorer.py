@@ -19,6 +19,7 @@ from cvqa_models.inference.timeline import Timeline, read_timeline
 from cvqa_models.models.shipped_level import MEASURES, LevelScores, ShippedLevel
 from cvqa_models.training.scoring_model import ScoringModel
 from cvqa_models.types import Batch, Per, Precision, Prediction
+from cvqa_models.video.plan import displayed
 from cvqa_models.video.reader import ReadOptions, stacked
 from cvqa_models.video.view import View
 from cvqa_models.weights.exact import digest
@@ -159,10 +160,15 @@ class Scorer:
 
     def _score(self, file: Opened, found: Prediction, timeline: Timeline | None = None) -> Score:
         about = Provenance(self.model.kind, self.weights, file.decoder, self.precision, __version__)
-        duration, notes = file.info.frame_times.duration, (*file.info.notes, *found.notes)
+        times, (height, width) = (
+            file.info.frame_times,
+            displayed(file.info.height, file.info.width, self.reading.display),
+        )
+        unusual = self.model.unusual(height, width, times.fps if times.num_frames > 1 else 0)
+        notes = (*file.info.notes, *unusual, *found.notes)
         seconds = timeline.parts if timeline is not None and timeline.per == "second" else ()
         parts = tuple(part.value for part in seconds)
-        return Score(found.score, self.scale, found.details, parts, duration, notes, about, found.maps, timeline)
+        return Score(found.score, self.scale, found.details, parts, times.duration, notes, about, found.maps, timeline)
 
     @property
     def name(self) -> str:

@@ -20,6 +20,8 @@ WEIGHTS = "compression_damage"  # and its weights
 # Distance of features from the mean of training, in deviations (root mean square); one of a hundred encodes of scenes
 # that are not of training lies farther.
 FAR = 2.2
+LINES = 180  # of the shorter side of the smallest training videos
+RATES = (10, 60)  # frames a second of training videos, from and to
 MEASURES = "compression damage on VMAF's scale from 0 to 100 (100 is clean), not human opinion"
 
 
@@ -69,6 +71,15 @@ class ShippedLevel(LevelScores):
         (norm,) = self.head.norms
         distance = norm(features["level"].mean(1)).square().mean(1).sqrt().item()
         return () if distance <= FAR else (f"unlike the level's training videos ({distance / FAR:.1f} times as far)",)
+
+    def unusual(self, height: int, width: int, fps: float) -> tuple[str, ...]:
+        """Return a note for a size or frame rate beyond those of training."""
+        notes, (slow, fast) = [], RATES
+        if min(height, width) < LINES:
+            notes.append(f"smaller ({width}x{height}) than the level's training videos")
+        if fps and not slow - 0.5 <= fps <= fast + 0.5:  # rates are means of what a file says
+            notes.append(f"{'slower' if fps < slow else 'faster'} ({fps:.3g} fps) than the level's training videos")
+        return tuple(notes)
 
     def calibrated(self, raw: float) -> tuple[float, dict[str, float]]:
         """Return the level and its interval; what the network says before the curve has no meaning for anybody."""

@@ -65,6 +65,16 @@ class ScoringModel(nn.Module, ABC):
         """Return reasons to doubt the score of one video, each in a few words, from its tokens; none by default."""
         return ()
 
+    def unusual(self, height: int, width: int, fps: float) -> tuple[str, ...]:
+        """Return reasons to doubt the score of a video of this size and rate, in a few words each; none by default.
+
+        Args:
+            height: Lines of the picture as the model sees it.
+            width: Its columns.
+            fps: Frames a second; 0 if unknown, as for a still.
+        """
+        return ()
+
     def each_branch(self) -> dict[str, Branch]:
         """Return the branches by name."""
         return {name: branch for name, branch in self.branches.items() if isinstance(branch, Branch)}

@@ -90,7 +90,7 @@ def test_a_video_gets_the_bits_that_prediction_gives_it(clip: Path, scorer: Scor
     assert scorer.model.calibration is not None
     assert (found.value, *found.interval) == scorer.model.calibration(expected)
     assert found.scale.startswith(MEASURES)
-    assert (found.seconds, found.notes) == ((), ())
+    assert (found.seconds, found.notes) == ((), ("smaller (192x144) than the level's training videos",))
     assert found.duration == pytest.approx(2)
     about = found.provenance
     assert (about.model, about.weights) == ("CompressionLevelModel", digest(model))
@@ -102,7 +102,7 @@ def test_the_command_says_the_same(clip: Path, scorer: Scorer, capsys: pytest.Ca
     score([clip])
     found = scorer(clip)
     low, high = found.interval
-    assert capsys.readouterr().out.splitlines()[1] == f"{clip},{found.value},{low},{high},"
+    assert capsys.readouterr().out.splitlines()[1] == f"{clip},{found.value},{low},{high},{found.notes[0]}"
 
 
 def test_whatever_a_video_comes_as_it_gets_one_score(clip: Path, scorer: Scorer, site: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -23,6 +24,7 @@ from cvqa_models.models.shipped_level import WEIGHTS, shipped_level
 from cvqa_models.training.calibration import Calibration
 from cvqa_models.video.frame_rules import UniformClips
 from cvqa_models.video.patches import NativePatches
+from cvqa_models.video.reader import ReadOptions
 from cvqa_models.video.view import View
 from cvqa_models.weights import files
 from cvqa_models.weights.exact import digest
@@ -135,6 +137,33 @@ def test_a_video_unlike_those_of_training_has_a_note() -> None:
     assert model.notes({"level": usual}) == ()
     (note,) = model.notes({"level": usual + 4 * model.head.norms[0].deviation})
     assert note.startswith("unlike the level's training videos")
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "fps", "words"),
+    [
+        (1080, 1920, 25.0, []),
+        (320, 180, 59.94, []),
+        (178, 320, 30.0, ["smaller (320x178)"]),
+        (2160, 176, 9.2, ["smaller (176x2160)", "slower (9.2 fps)"]),
+        (1080, 1920, 120.0, ["faster (120 fps)"]),
+        (512, 512, 0.0, []),
+    ],
+)
+def test_a_size_or_rate_beyond_those_of_training_has_a_note(
+    height: int, width: int, fps: float, words: list[str]
+) -> None:
+    found = shipped_level().unusual(height, width, fps)
+    assert list(found) == [f"{word} than the level's training videos" for word in words]
+
+
+def test_the_note_is_of_the_size_that_is_watched() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (4, 144, 192, 3), dtype=np.uint8)
+    small, shown = (load(device="cpu", reading=ReadOptions(display=lines))(frames, fps=25) for lines in (None, 360))
+    assert any(note.startswith("smaller") for note in small.notes)
+    assert not any(note.startswith("smaller") for note in shown.notes)
+    still = load(device="cpu")(frames[:1], fps=1)
+    assert not any(note.startswith("slower") for note in still.notes)
 
 
 def test_the_shipped_model_needs_nothing_of_training() -> None:

@@ -61,9 +61,9 @@ def levels(
 
     Photographs move, are filmed by a random camera (noise, blur, dark, bars, often already compressed), and are encoded
     by three encoders at four qualities each, some of them at several heights and scaled back, as in adaptive streaming.
-    A sixth of the scenes show drawings: text, slides, shapes, gradients, fractals. A group is a scene; data is split by
-    photograph. An interrupted build goes on where it stopped. The exit code is 2 if a scene failed; the others are
-    kept.
+    A sixth of the scenes show drawings: text, slides, shapes, gradients, fractals. Some videos come a second time under
+    film grain, with the label that they have without. A group is a scene; data is split by photograph. An interrupted
+    build goes on where it stopped. The exit code is 2 if a scene failed; the others are kept.
 
     Args:
         root: Folder of the data set; `manifest.csv` in it is what training reads.

@@ -17,7 +17,7 @@ def calibrate(
     scores: Path,
     scale: list[float],
     out: Path,
-    curve: Literal["monotone", "logistic"] = "monotone",
+    curve: Literal["monotone", "logistic", "none"] = "monotone",
     coverage: float = 0.9,
 ) -> None:
     """Write a checkpoint whose scores are on the scale of its panel, each with an interval.
@@ -33,7 +33,8 @@ def calibrate(
         scores: Manifest of these videos with their labels, or CVQAD's table.
         scale: Lowest and highest score of the panel, such as 1 5.
         out: The checkpoint to write.
-        curve: `monotone` follows the videos; `logistic` has four parameters, for few videos.
+        curve: `monotone` follows the videos; `logistic` has four parameters, for few videos; `none` keeps scores that
+            are on the scale already, as those of the compression level, and adds the interval.
         coverage: Share of the videos of a new source that the interval holds; 0.9 needs 9 sources.
 
     Examples:

@@ -36,7 +36,7 @@ def calibrate(
         scores: Manifest of these videos with their labels, or CVQAD's table.
         scale: Lowest and highest score of the panel.
         out: The checkpoint to write.
-        curve: `monotone`, or `logistic` for few videos.
+        curve: `monotone`, `logistic` for few videos, or `none` for scores on the scale already.
         coverage: Share of the videos of a new source that the interval holds.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cvqa_models.metrics.correlation import Floats
 
-Curve = Literal["monotone", "logistic"]
+Curve = Literal["monotone", "logistic", "none"]
 CENTRED = 0.02  # share of the labels' deviation; if group means differ by less, someone set them to one value
 _ROWS = 129  # rows of the table of a logistic curve: straight lines between them are within 0.1 % of the scale
 
@@ -98,7 +98,8 @@ def fit_calibration(
         sources: Its reference.
         groups: The set in which its score compares.
         ends: Lowest and highest score of the scale.
-        curve: `monotone`, by isotonic regression, or `logistic`, with four parameters, for few videos.
+        curve: `monotone`, by isotonic regression; `logistic`, with four parameters, for few videos; or `none` for
+            scores that are on the scale already, which get an interval only.
         coverage: Share of videos that the interval holds, above 0 and below 1.
 
     Raises:
@@ -148,6 +149,8 @@ def _check(raw: Floats, mos: Floats, groups: Any, ends: tuple[float, float]) -> 
 
 def _fitted(raw: Floats, mos: Floats, ends: tuple[float, float], curve: Curve) -> tuple[Floats, Floats]:
     """Return the points of a curve: raw scores, rising, and scores on the scale, not falling."""
+    if curve == "none":
+        return np.array(ends, float), np.array(ends, float)
     from scipy.optimize import isotonic_regression  # slow to import, and scoring needs only the class above
 
     points, place, count = np.unique(raw, return_inverse=True, return_counts=True)

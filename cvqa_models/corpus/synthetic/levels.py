@@ -51,6 +51,10 @@ RUNGS = 4
 # of the full one.
 REDUCED = 0.4
 HEIGHTS = (1.0, 0.75, 0.5, 0.333)
+# Share of the videos that are shown a second time under film grain, as some players and AV1 streams add it, and the
+# strengths of FFmpeg's filter. Such a copy keeps its label: grain hides damage, and must not count as detail.
+GRAINY = 0.15
+GRAIN = (4, 24)
 # VMAF bins, and the wanted share of each among the encodes of every encoder.
 VMAF_BINS = (20, 40, 60, 75, 85, 92, 97)
 SHARES = (0.07, 0.10, 0.15, 0.18, 0.18, 0.15, 0.10, 0.07)
@@ -276,8 +280,36 @@ def _make(take: Take, root: Path) -> list[dict[str, object]]:
         values = pseudo_labels.measure(path, reference.path, root / "proxies" / f"{video_id}.json", (), every=2)
         row = {**facts, "video_id": video_id, "path": str(path.relative_to(root)), "mos": round(values["vmaf"], 3)}
         rows.append(row | {"reference": take.reference, "group": name})
+    rows += under_grain(rows, reference.fps, root, take.seed)
     write_json(card, rows)
     return rows
+
+
+def under_grain(rows: Sequence[Mapping[str, object]], fps: Fraction, root: Path, seed: int) -> list[dict[str, object]]:
+    """Return rows of further videos: some of those in `rows` under film grain, with the labels that they have without.
+
+    Args:
+        rows: Videos of a scene, with `video_id` and a `path` below `root`.
+        fps: Their frame rate.
+        root: Folder of the data set.
+        seed: Seed of the choice and of the grain.
+    """
+    rng, copies = np.random.default_rng((seed, 1)), []
+    for row in rows:
+        chosen, strength = rng.random() < GRAINY, int(rng.integers(GRAIN[0], GRAIN[1] + 1))
+        if not chosen:
+            continue
+        shown = root / str(row["path"])
+        path = root / "videos" / f"{row['video_id']}_grain{strength}.mkv"
+        if not path.is_file():
+            noise = f"noise=alls={strength}:all_seed={seed % 2**31}:allf=t"
+            with scratch(root / "videos") as folder:
+                rate = ["-r", str(fps)]
+                ffmpeg.write([*rate, "-i", shown, "-vf", noise, *LOSSLESS, *rate], folder / path.name)
+                keep(folder / path.name, path)
+        video_id = f"{row['video_id']}_grain{strength}"
+        copies.append({**row, "video_id": video_id, "path": str(path.relative_to(root))})
+    return copies
 
 
 def _film(take: Take, root: Path) -> Reference:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from cvqa_models.inference.load import load
 from cvqa_models.losses.grouped import GroupLoss
 from cvqa_models.models.compression_level import CompressionLevelModel, shipped_model
 from cvqa_models.models.shipped_level import WEIGHTS, shipped_level
+from cvqa_models.nn.group_ridge import GroupRidge
 from cvqa_models.training.calibration import Calibration
 from cvqa_models.video.frame_rules import UniformClips
 from cvqa_models.video.patches import NativePatches
@@ -129,6 +131,29 @@ def test_a_curve_that_is_none_is_refused_by_name(tmp_path: Path, curve: str) -> 
     save_file(shipped_level().state_dict(), path, {"calibration": curve})
     with pytest.raises(ValueError, match=r"the curve in weights '.*mine.safetensors' cannot be read"):
         shipped_level(str(path))
+
+
+def test_a_linear_head_can_start_by_regression() -> None:
+    rng = torch.Generator().manual_seed(0)
+    branch = CompressionLevel(width=8, frozen=True)
+    model = CompressionLevelModel(branch, GroupLoss(), hidden=None, norm="standard", ridge=GroupRidge(1e-3, 0.3))
+    batches = []
+    for number in range(4):
+        batch = make_batch(videos=8, groups=1)
+        tokens = torch.randn(8, 2, branch.dim, generator=rng)
+        batch.features["level"], batch.group_name = tokens, [f"g{number}"] * 8
+        batch.mos = 100 * (0.5 * tokens.mean(1)[:, 0] + 0.3 * number).sigmoid()
+        batches.append(batch)
+    model.fit_inputs(batches)
+    for batch in batches:
+        found = model.score(batch.features)
+        assert torch.corrcoef(torch.stack([found, batch.mos]))[0, 1] > 0.95
+
+
+@pytest.mark.parametrize(("hidden", "norm"), [(8, "standard"), (None, "layer")])
+def test_only_a_linear_head_starts_by_regression(hidden: int | None, norm: Literal["layer", "standard"]) -> None:
+    with pytest.raises(ValueError, match="`ridge` is for a linear head"):
+        CompressionLevelModel(CompressionLevel(width=8), hidden=hidden, norm=norm, ridge=GroupRidge())
 
 
 def test_a_video_unlike_those_of_training_has_a_note() -> None:

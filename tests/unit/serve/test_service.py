@@ -77,7 +77,11 @@ def test_a_file_that_is_sent_has_the_score_that_python_gives_it(server: Server, 
     table = server.client.get("/v1/results.csv", params={"job": [job["id"]]})
     (row,) = csv.DictReader(io.StringIO(table.text))
     level = {"compression_level": wanted.value, "low": wanted.interval[0], "high": wanted.interval[1]}
-    assert row == {"video": "my film.mp4", **{name: repr(value) for name, value in level.items()}, "notes": "; ".join(wanted.notes)}
+    assert row == {
+        "video": "my film.mp4",
+        **{name: repr(value) for name, value in level.items()},
+        "notes": "; ".join(wanted.notes),
+    }
     write_timelines(tmp_path / "command.csv", {"my film.mp4": wanted.timeline})
     answer = server.client.get("/v1/timelines.csv", params={"job": [job["id"]]})
     assert answer.headers["content-type"].startswith("text/csv")

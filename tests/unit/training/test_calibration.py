@@ -52,6 +52,18 @@ def test_the_logistic_curve_is_found_again() -> None:
     assert found.radius < 4e-3
 
 
+def test_scores_on_the_scale_already_stay_and_get_an_interval() -> None:
+    rng = np.random.default_rng(0)
+    mos = rng.uniform(10, 90, 200)
+    names = [f"s{row % 40}" for row in range(200)]
+    off = rng.uniform(-5, 5, 40)
+    raw = mos + off[np.arange(200) % 40]  # each source is missed by its own number
+    found = fit_calibration(raw.tolist(), mos.tolist(), names, names, (0, 100), curve="none")
+    assert found(37.5)[0] == pytest.approx(37.5)
+    assert (found(0)[:2], found(100)[0], found(100)[2]) == ((0, 0), 100, 100)
+    assert found.radius == pytest.approx(np.quantile(np.abs(off), 0.9), abs=0.5)
+
+
 @pytest.mark.parametrize("curve", ["monotone", "logistic"])
 def test_the_interval_holds_as_many_videos_of_new_sources_as_it_says(curve: Any) -> None:
     held = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,11 @@ from cvqa_models.corpus.synthetic.footage import Window, find_footage, random_wi
 from cvqa_models.corpus.synthetic.levels import HEAVIEST, SHARES, VMAF_BINS, balanced, build_levels, plan
 from cvqa_models.corpus.synthetic.scenes import PHOTOGRAPHS
 from cvqa_models.data.manifest import read_manifest
+from cvqa_models.files import sha256
+from cvqa_models.video.frame_rules import UniformClips
+from cvqa_models.video.pixel_rules import Native
+from cvqa_models.video.reader import read_views
+from cvqa_models.video.view import View
 
 NAMES = {name: name for name in PHOTOGRAPHS}
 
@@ -31,6 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "SIZES", ((192, 176),))
     monkeypatch.setattr(levels, "LADDERS_PER_SCENE", 2)
     monkeypatch.setattr(levels, "RUNGS", 2)
+    monkeypatch.setattr(levels, "GRAINY", 0)
     ladders = {"x264": (("ultrafast",), 20, 50, 0.5), "x265": (("superfast",), 20, 50, 0.5)}
     monkeypatch.setattr(levels, "LADDERS", ladders)
 
@@ -115,6 +122,34 @@ def test_an_encode_below_its_size_is_kept_as_a_player_shows_it(small: None, tmp_
     assert half["bitrate_kbps"] < 0.6 * whole["bitrate_kbps"]  # of the stream, not of the lossless file
     assert {path.suffix for path in (tmp_path / "videos" / "sharp").iterdir()} == {".mp4", ".mkv"}
     assert not list((tmp_path / "videos").glob(".partial-*"))
+
+
+def test_some_videos_come_a_second_time_under_grain_with_their_label(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(levels, "GRAINY", 1)
+    scene = levels._scene("calm", "coffee", ["cat"], np.random.default_rng(0))
+    rungs = (levels.Rung("x264", "ultrafast", 40, False),)
+    take = levels.Take(scene.name, scene, "coffee", (192, 176), 25, "", Camera(), rungs, 1)
+    rows = levels._make(take, tmp_path)
+    view = View(UniformClips(10, 1), Native())
+    assert len(rows) == 4  # source and encode, and both under grain
+    for plain, grainy in zip(rows[:2], rows[2:], strict=True):
+        assert str(grainy["video_id"]).startswith(f"{plain['video_id']}_grain")
+        assert {**grainy, "video_id": 0, "path": 0} == {**plain, "video_id": 0, "path": 0}
+        before, after = (read_views(tmp_path / str(row["path"]), [view])[view.key][:, :, 0] for row in (plain, grainy))
+        assert before.shape == after.shape
+        added = after.numpy().astype(float) - before.numpy()
+        assert added.std() > 1
+        assert abs(added.mean()) < 0.5
+        assert np.corrcoef(added[0].ravel(), added[1].ravel())[0, 1] < 0.2, "grain differs from frame to frame"
+    first = {str(row["path"]): sha256(tmp_path / str(row["path"])) for row in rows[2:]}
+    again = levels.under_grain(rows[:2], Fraction(25), tmp_path, 1)
+    assert again == rows[2:]
+    for path in first:
+        (tmp_path / path).unlink()
+    levels.under_grain(rows[:2], Fraction(25), tmp_path, 1)
+    assert {path: sha256(tmp_path / path) for path in first} == first
 
 
 def test_some_ladders_have_rungs_of_several_heights_and_change_no_other_draw(

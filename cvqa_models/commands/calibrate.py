@@ -34,7 +34,7 @@ def calibrate(
         scale: Lowest and highest score of the panel, such as 1 5.
         out: The checkpoint to write.
         curve: `monotone` follows the videos; `logistic` has four parameters, for few videos; `none` keeps scores that
-            are on the scale already, as those of the compression level, and adds the interval.
+            are on the scale already, as those of a model trained with `mse`, and adds the interval.
         coverage: Share of the videos of a new source that the interval holds; 0.9 needs 9 sources.
 
     Examples:

@@ -160,10 +160,8 @@ class Scorer:
 
     def _score(self, file: Opened, found: Prediction, timeline: Timeline | None = None) -> Score:
         about = Provenance(self.model.kind, self.weights, file.decoder, self.precision, __version__)
-        times, (height, width) = (
-            file.info.frame_times,
-            displayed(file.info.height, file.info.width, self.reading.display),
-        )
+        times = file.info.frame_times
+        height, width = displayed(file.info.height, file.info.width, self.reading.display)
         unusual = self.model.unusual(height, width, times.fps if times.num_frames > 1 else 0)
         notes = (*file.info.notes, *unusual, *found.notes)
         seconds = timeline.parts if timeline is not None and timeline.per == "second" else ()

@@ -40,7 +40,7 @@ class GroupRidge:
             raise ValueError(f"`between` is {self.between}; expected 0 or more.")
 
     def fit(self, x: Tensor, y: Tensor, group: list[int], weight: Tensor | None = None) -> tuple[Tensor, float]:
-        """Return the coefficients, float32, shape (D,), and the intercept; computed in double precision.
+        """Return the coefficients, float32, shape (D,), and the intercept; computed on the CPU in double precision.
 
         Args:
             x: Features, shape (n, D).
@@ -48,8 +48,8 @@ class GroupRidge:
             group: Group of each row, n numbers.
             weight: Weight of each row, shape (n,); None for 1.
         """
-        x, y = x.double(), y.double()
-        weight = torch.ones_like(y) if weight is None else weight.double()
+        x, y = x.double().cpu(), y.double().cpu()
+        weight = torch.ones_like(y) if weight is None else weight.double().cpu()
         _, place = torch.unique(torch.tensor(group), return_inverse=True)
         own = torch.zeros(int(place.max()) + 1, len(y), dtype=torch.float64)
         own[place, torch.arange(len(y))] = weight

@@ -134,7 +134,7 @@ def build_levels(
     pieces, faults = find_footage(footage, FRAMES) if footage is not None else ([], {})
     with building(root):
         shown = {"footage": [one.path.name for one in pieces], "windows": windows} if pieces else {}
-        remember(root, {"photographs": sorted(pictures), "seed": seed, **shown})
+        remember(root, {"photographs": sorted(pictures), "seed": seed, "grainy": GRAINY, **shown})
         planned = [plan(number, seed, pictures, root) for number in range(references)]
         planned += [_plan_window(piece, number, seed) for piece in pieces for number in range(windows)]
         takes = {one.name: one for one in planned}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -42,6 +43,22 @@ def start(body: str, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
         [sys.executable, "-c", program], text=True, cwd=ROOT, **streams
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "turns"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_spin_for_a_short_time_unless_the_user_says_otherwise(given: dict[str, str], turns: str) -> None:
+    body = """
+    import os
+    assert "torch" not in sys.modules  # it reads the variable when it is imported
+    print(os.environ.get("GOMP_SPINCOUNT"))
+    """
+    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    others = {name: value for name, value in os.environ.items() if name not in ours}
+    with start(body, env={**others, **given}) as program:
+        assert program.communicate(timeout=60) == (f"{turns}\n", "")
 
 
 @pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 WIDEST = 100
 
+# Type of an option -> what is expected, in words.
+_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
 
 def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
     """Parse `words` by the signature of `function` and call it.
@@ -35,7 +38,7 @@ def call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
     except ArgumentError as error:
         dashed = [word for word in words if re.match("-[^-]", word)]
         hint = f", and a name that begins with a dash is written ./{dashed[0]}" if dashed else ""
-        raise ValueError(f"{innermost(str(error))}; `cvqa {name} --help` lists the options{hint}.") from error
+        raise ValueError(f"{_in_words(str(error))}; `cvqa {name} --help` lists the options{hint}.") from error
     given = [values.pop(key) for key in _positional(function)]
     return function(*given, **{key: value for key, value in values.items() if value is not None})
 
@@ -67,6 +70,26 @@ def parser_of(name: str, function: Callable[..., Any]) -> ArgumentParser:
         text = " ".join(told.get(key, "").split()).replace("%", "%%")
         parser.add_argument(key if key in positional else f"--{key}", help=text + _beside(parameter), **settings)
     return parser
+
+
+def _in_words(message: str) -> str:
+    """Return what a parser says of an option's value without the names of Python's types."""
+    found = re.match(r"argument --(?P<key>\w+): invalid (?P<kind>\w+) value: '(?P<value>.*)'$", message) or re.match(
+        r"Parser key \"(?P<key>\w+)\":.*?Expected a (<class '(?P<kind>\w+)'>|typing\.Literal\[(?P<choices>.*?)\])"
+        r".*?G(ot|iven) value: (?P<value>.*)",
+        message,
+        re.DOTALL,
+    )
+    if found is None:
+        return innermost(message)
+    told = found.groupdict()
+    if told.get("choices"):
+        expected = f"one of {told['choices'].replace(chr(39), '')}"
+    elif told["kind"] in _WORDS:
+        expected = _WORDS[told["kind"]]
+    else:
+        return innermost(message)
+    return f"`--{told['key'].replace('_', '-')}` is {told['value']!r}; expected {expected}"
 
 
 def _positional(function: Callable[..., Any]) -> list[str]:

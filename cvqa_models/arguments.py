@@ -83,8 +83,9 @@ def _in_words(message: str) -> str:
     if found is None:
         return innermost(message)
     told = found.groupdict()
-    if told.get("choices"):
-        expected = f"one of {told['choices'].replace(chr(39), '')}"
+    choices = (told.get("choices") or "").replace("'", "")
+    if choices:
+        expected = f"one of {choices}"
     elif told["kind"] in _WORDS:
         expected = _WORDS[told["kind"]]
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av
 import pytest
 
 from cvqa_models.corpus import ffmpeg
@@ -14,6 +16,7 @@ from cvqa_models.video.damage import plain_library_errors
 from cvqa_models.video.frame_rules import KeyFrames
 from cvqa_models.video.info import UnopenableError
 from cvqa_models.video.pixel_rules import Resize
+from cvqa_models.video.pyav_decoder import open_file
 from cvqa_models.video.reader import ReadOptions, check_video, probe, read_views
 from cvqa_models.video.view import View
 
@@ -214,6 +217,28 @@ def test_a_file_that_only_the_ffmpeg_program_reads_is_judged_by_it(
     assert probe(whole, ReadOptions("ffmpeg")).frame_times.times == pytest.approx(times)
     with pytest.raises(ValueError, match=r"broken\.mkv' is truncated or damaged \(ffmpeg: "):
         probe(broken, ReadOptions("ffmpeg"))
+
+
+@pytest.mark.parametrize(
+    ("number", "another_may"),
+    [
+        (errno.ENOSYS, True),  # FFmpeg's AVERROR(ENOSYS): this build cannot do it
+        (int.from_bytes(b"PAWE", "little"), True),  # its AVERROR_PATCHWELCOME
+        (int.from_bytes(b"\xf8DEC", "little"), True),  # its AVERROR_DECODER_NOT_FOUND
+        (errno.EIO, False),
+        (int.from_bytes(b"INDA", "little"), False),  # its AVERROR_INVALIDDATA
+    ],
+)
+def test_another_decoder_is_tried_where_one_is_wanting_and_not_where_the_file_is_bad(
+    number: int, another_may: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*words: object, **options: object) -> None:
+        av.error.err_check(-number)
+
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(UnopenableError) as caught:
+        open_file("film.mp4")
+    assert caught.value.another_may is another_may
 
 
 def test_times_of_an_animated_webp_are_those_that_it_states(tmp_path: Path) -> None:
